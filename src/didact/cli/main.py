@@ -1,0 +1,133 @@
+"""The ``didact`` command: parse first, import only what the chosen command needs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+from didact.errors import DataError, DidactError, UsageError, suggest
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its line in the help and the example that opens its own help."""
+
+    about: str
+    example: str
+
+
+COMMANDS = {
+    "train": Command("train a model on data", "didact train lenet5 --data digits"),
+    "evaluate": Command("score a run's model", "didact evaluate runs/lenet5-digits-1"),
+    "predict": Command("answer new examples", "didact predict runs/lenet5-digits-1 seven.png"),
+    "generate": Command(
+        "let a generative model write or draw", "didact generate runs/lstm-manual-1 --length 300"
+    ),
+    "models": Command("everything that can be trained", "didact models --task classify"),
+    "data": Command("embedded data, or what was understood of a path", "didact data ./flowers"),
+    "report": Command("write a run's report.html again", "didact report runs/lenet5-digits-1"),
+    "compare": Command("two runs side by side", "didact compare runs/mlp-digits-1 runs/mlp-digits-2"),
+    "syllabus": Command("what the course teaches, where it lives, how to run it", "didact syllabus dropout"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Help that opens with an example; errors of one line that suggest what was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+    def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse, and name the nearest flag when one is unknown."""
+        parsed, unknown = self.parse_known_args(arguments)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            hint = (
+                suggest(unknown[0].split("=")[0], known)
+                if unknown[0].startswith("-")
+                else f"see {self.prog} --help"
+            )
+            raise UsageError(f"{self.prog}: {unknown[0]!r} is not understood; {hint}")
+        return parsed
+
+
+def overview() -> str:
+    """The help of ``didact`` itself."""
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {command.about}" for name, command in COMMANDS.items())
+    return (
+        "didact train                     LeNet-5 learns handwritten digits: start here\n\n"
+        "didact trains every network that a deep-learning course teaches, and shows what happens inside.\n\n"
+        f"Commands:\n{lines}\n\n"
+        "didact COMMAND --help shows an example and every flag.\n"
+        "  --version   the version\n  --debug     show a traceback when something fails"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, 1 (failed), 2 (wrong usage) or 130 (Ctrl-C)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except SystemExit as done:  # argparse's --help
+        return int(done.code or 0)
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 130
+    except BrokenPipeError:  # the reader has seen enough: didact models | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"didact: {_explained(error)}")
+        return error.exit_code if isinstance(error, DidactError) else 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        from didact.version import VERSION
+
+        print(f"didact {VERSION}")
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r}; {suggest(name, COMMANDS)}")
+    command = COMMANDS[name]
+    parser = Parser(
+        prog=f"didact {name}",
+        description=f"{command.example}\n\n{command.about[0].upper()}{command.about[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    module = import_module(f"didact.cli.{name}")
+    module.add_arguments(parser)
+    return int(module.run(parser.parse_strictly(rest)))
+
+
+def _explained(error: Exception) -> str:
+    """One line, whatever happened."""
+    if isinstance(error, DataError) and len(error.problems) > 1:
+        return f"{error}\n" + "\n".join(f"  {problem}" for problem in error.problems[:20])
+    if isinstance(error, DidactError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'file'}: {error.strerror or error}"
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return "not enough memory; try a smaller --batch-size, or a smaller model"
+    return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)

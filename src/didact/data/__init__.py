@@ -1,0 +1,1 @@
+"""Data: embedded sets, readers of real formats, splits and batches."""

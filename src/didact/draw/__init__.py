@@ -1,0 +1,1 @@
+"""Drawing: numbers in, figures out; the only room that knows matplotlib."""

@@ -1,0 +1,1 @@
+"""The architectures: one folder a chapter, one file an architecture, each whole in itself."""

@@ -1,0 +1,1 @@
+"""Recurrent networks that read and write text."""

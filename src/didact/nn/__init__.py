@@ -1,0 +1,1 @@
+"""Blocks that several architectures share and that torch.nn lacks, or hides."""

@@ -1,0 +1,1 @@
+"""Recipes: one file for each reproducible run, with command, time and expected number."""

@@ -1,0 +1,1 @@
+"""The map from what the course teaches to where it lives."""

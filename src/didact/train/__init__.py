@@ -1,0 +1,1 @@
+"""Training: the loop, recipes, optimizers, schedules, checkpoints and runs."""

@@ -1,0 +1,263 @@
+"""``fit``: from a model's name and a data set's to a trained, scored, recorded run."""
+
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from didact.data.card import data_card
+from didact.data.open import Data
+from didact.errors import RunError, UsageError
+from didact.train.files import load_tensors, load_tree, same_tensors, save_tree, write_json
+from didact.train.loop import Loop, Observer
+from didact.train.progress import Progress
+from didact.train.recipe import Recipe, make_recipe
+from didact.train.record import Record, TensorBoard
+from didact.train.report import write_report
+from didact.train.run import Run, build_for, environment, make_task, open_recipe_data, save_model
+
+
+def fit(
+    model: str = "lenet5",
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    quiet: bool = True,
+    **knobs: Any,
+) -> Run:
+    """Train a model of the catalogue on a data set.
+
+    Args:
+        model: A name of ``didact.CATALOG``.
+        data: An embedded set, or a path; by default what the catalogue pairs the model with.
+        out: The run's directory; by default the next free one under ``runs/``.
+        quiet: Print no progress.
+        **knobs: Any field of ``Recipe``, argument of the model or knob of the task.
+
+    Returns:
+        The finished run: ``run.scores``, ``run.model``, ``run.report``.
+
+    Example:
+        >>> run = didact.fit("lenet5", "digits", epochs=10)
+
+    Raises:
+        UsageError: An unknown name or a value out of range.
+        DataError: The data is missing or broken.
+        NonFiniteError: The loss became NaN or infinite.
+    """
+    recipe = make_recipe(model, None if data is None else str(data), given=knobs, origin="call")
+    return fit_recipe(recipe, out, quiet=quiet)
+
+
+def fit_recipe(
+    recipe: Recipe, out: str | Path | None = None, *, quiet: bool = True, observers: Sequence[Observer] = ()
+) -> Run:
+    """Train a recipe in a new directory."""
+    directory = _new_directory(recipe, out)
+    with _seeded(recipe):
+        data = open_recipe_data(recipe)  # before anything is written: bad input leaves no empty run behind
+        task = make_task(recipe, data.facts)
+        network, arguments = build_for(recipe, data.facts)
+        device = choose_device(recipe)
+        loop = Loop(recipe, task, network.to(device), data.splits, device)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / "facts.json", data.facts.to_dict())
+        write_json(directory / "data.json", data_card(data))
+        write_json(directory / "environment.json", environment(device))
+        write_json(
+            directory / "recipe.json", recipe.to_dict()
+        )  # last: its presence makes the directory a run
+        return _train(Run(directory), loop, data, arguments, quiet, observers)
+
+
+def resume(directory: str | Path, *, quiet: bool = True, observers: Sequence[Observer] = ()) -> Run:
+    """Continue a run that was interrupted or killed; a finished one is returned as it is.
+
+    Raises:
+        RunError: No run, or its data has changed.
+    """
+    run = Run(directory)
+    if run.finished:
+        return run
+    with _seeded(run.recipe):
+        data = run.data()
+        network, arguments = build_for(run.recipe, data.facts)
+        device = choose_device(run.recipe)
+        loop = Loop(run.recipe, run.task, network.to(device), data.splits, device)
+        state = run.directory / "state.safetensors"
+        if state.exists():
+            loop.load(load_tree(state))
+        Record(run.directory / "metrics.jsonl").rewind(loop.at.step, loop.at.epoch)
+        return _train(run, loop, data, arguments, quiet, observers)
+
+
+def verify(directory: str | Path, *, quiet: bool = True) -> str | None:
+    """Train the recipe of a finished run once more, uninterrupted, and compare the weights bit for bit.
+
+    Returns:
+        None when they are identical, else the first difference.
+    """
+    run = Run(directory)
+    threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as scratch:
+        again = fit_recipe(run.recipe, Path(scratch) / "again", quiet=quiet)
+        first, _ = load_tensors(run.directory / "model.safetensors")
+        second, _ = load_tensors(again.directory / "model.safetensors")
+    torch.set_num_threads(threads)
+    return same_tensors(first, second)
+
+
+def cross_validate(
+    model: str, data: str | Path, *, folds: int = 5, **knobs: Any
+) -> dict[str, tuple[float, float]]:
+    """Train once for each fold and average the test scores.
+
+    Returns:
+        For each number of the test split its mean and standard deviation over the folds.
+
+    Example:
+        >>> didact.cross_validate("mlp", "iris", folds=5)["accuracy"]
+    """
+    scores = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for fold in range(folds):
+            run = fit(model, data, out=Path(scratch) / str(fold), folds=folds, fold=fold, **knobs)
+            scores.append(run.scores["test"])
+    table = {name: torch.tensor([s[name] for s in scores], dtype=torch.float64) for name in scores[0]}
+    return {name: (values.mean().item(), values.std().item()) for name, values in table.items()}
+
+
+def choose_device(recipe: Recipe) -> torch.device:
+    """The device of a recipe; ``auto`` takes an accelerator where there is one.
+
+    Raises:
+        UsageError: The device does not exist here.
+    """
+    if recipe.device == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(recipe.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(f"device={recipe.device!r} is not available here; use auto or cpu") from None
+    return device
+
+
+def _train(
+    run: Run, loop: Loop, data: Data, arguments: dict[str, Any], quiet: bool, observers: Sequence[Observer]
+) -> Run:
+    directory, recipe = run.directory, run.recipe
+
+    record = Record(directory / "metrics.jsonl")
+
+    def checkpoint(loop: Loop) -> None:
+        record.flush()
+        save_tree(directory / "state.safetensors", loop.state())
+        save_model(
+            directory / "model.safetensors", loop.best or loop.kept_weights(), recipe, arguments, data.facts
+        )
+
+    loop.checkpoint = checkpoint
+    loop.observers = [
+        record,
+        *([] if quiet else [Progress()]),
+        *([TensorBoard(directory / "events")] if find_spec("tensorboard") else []),
+        *observers,
+    ]
+    if recipe.compile:
+        loop.model.compile()
+    with _stoppable(loop):
+        loop.run()
+    loop.model.load_state_dict(loop.best)
+    _finish(run, loop, data)
+    return Run(directory)
+
+
+def _finish(run: Run, loop: Loop, data: Data) -> None:
+    """Score the kept weights: validation once more, the test split for the only time."""
+    seconds = loop.elapsed()
+    outcome = loop.task.examine(loop.model, loop.splits["test"], data.raw["test"])
+    examples = len(data["train"]) * loop.at.epoch
+    cost = {
+        "seconds": seconds,
+        "epochs": loop.at.epoch,
+        "updates": loop.at.step,
+        "best_epoch": loop.at.best_epoch,
+        "parameters": sum(p.numel() for p in loop.model.parameters()),
+        "examples_per_second": examples / seconds,
+    }
+    write_json(
+        run.directory / "results.json",
+        {
+            "val": loop.task.score(loop.model, loop.splits["val"]),
+            "test": outcome.numbers,
+            "test_looks": 1,
+            "cost": cost,
+            "exhibits": [exhibit.to_dict() for exhibit in outcome.exhibits],
+        },
+    )
+    write_report(Run(run.directory))
+
+
+def _new_directory(recipe: Recipe, out: str | Path | None) -> Path:
+    """The directory of a new run; an existing one is never written into.
+
+    Raises:
+        RunError: There is something there already.
+    """
+    if out is not None:
+        directory = Path(out)
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            what = "a run" if (directory / "recipe.json").exists() else "other files"
+            raise RunError(
+                f"{directory} holds {what} already; choose another --out, or go on with --resume {directory}"
+            )
+        return directory
+    name = f"{recipe.model}-{Path(recipe.data).stem or 'data'}"
+    number = 1
+    while (Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{name}-{number}"
+
+
+@contextmanager
+def _seeded(recipe: Recipe) -> Iterator[None]:
+    """Run with the recipe's seed and threads, and leave the caller's random numbers as they were."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def _stoppable(loop: Loop) -> Iterator[None]:
+    """Ctrl-C and a polite kill stop the loop after the update at hand; a second Ctrl-C stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        loop.stop_asked = True
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,81 @@
+"""torch's optimizers by name, fused where torch has a fused kernel, one for each group of the task."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from didact.errors import UsageError, suggest
+from didact.train.recipe import Recipe
+
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "adamax": torch.optim.Adamax,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "asgd": torch.optim.ASGD,
+    "rprop": torch.optim.Rprop,
+}
+
+
+def make_optimizers(recipe: Recipe, groups: Mapping[str, nn.Module]) -> dict[str, Optimizer]:
+    """One optimizer for each group of parameters.
+
+    Raises:
+        UsageError: A knob that the optimizer does not have, or a factor for a group that does not exist.
+    """
+    for name in recipe.lr_scale:
+        if name not in groups:
+            raise UsageError(f"lr_scale names the group {name!r}; {suggest(name, groups)}")
+    options = optimizer_options(recipe)
+    return {
+        name: OPTIMIZERS[recipe.optimizer](
+            [p for p in part.parameters() if p.requires_grad], lr=group_lr(recipe, name), **options
+        )
+        for name, part in groups.items()
+    }
+
+
+def group_lr(recipe: Recipe, group: str) -> float:
+    """The learning rate of a group, before the schedule."""
+    return recipe.lr * recipe.lr_scale.get(group, 1.0)
+
+
+def optimizer_options(recipe: Recipe) -> dict[str, Any]:
+    """The options of the recipe that this optimizer takes.
+
+    Raises:
+        UsageError: The recipe sets an option that the optimizer does not have; it is never ignored.
+    """
+    known = inspect.signature(OPTIMIZERS[recipe.optimizer]).parameters
+    options: dict[str, Any] = {}
+    if "fused" in known:
+        options["fused"] = True
+    if recipe.optimizer == "sgd":
+        options["momentum"] = 0.9
+    chosen = {
+        "momentum": recipe.momentum,
+        "betas": recipe.betas,
+        "nesterov": recipe.nesterov or None,
+        "weight_decay": recipe.weight_decay or None,
+    }
+    for name, value in chosen.items():
+        if value is None:
+            continue
+        if name not in known:
+            takers = [other for other, cls in OPTIMIZERS.items() if name in inspect.signature(cls).parameters]
+            raise UsageError(f"{name}={value}: {recipe.optimizer} has no {name}; {', '.join(takers)} have")
+        options[name] = value
+    if options.get("nesterov") and not options.get("momentum"):
+        raise UsageError("nesterov=true needs a momentum above 0, such as 0.9")
+    if recipe.optimizer == "adamw" and recipe.weight_decay == 0:
+        options["weight_decay"] = 0.0  # torch's default is 0.01; the recipe's word is the one that counts
+    return options
