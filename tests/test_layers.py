@@ -4,8 +4,9 @@
 
 The rooms at the side: ``anatomy``, ``doctor`` and ``see`` know ``nn`` only, so that they serve any model;
 ``draw`` and ``syllabus`` know nothing of ours, so that numbers can be had without pictures. Everyone may
-raise ``errors`` and say the ``version``. Every import statement counts, inside functions and under ``TYPE_CHECKING`` too; but to name
-matplotlib's ``Figure`` in a type is not to draw, and what is never executed loads nothing.
+raise ``errors`` and say the ``version``. Every import statement counts, inside functions and under
+``TYPE_CHECKING`` too; but to name matplotlib's ``Figure`` in a type is not to draw, and what is never
+executed loads nothing.
 """
 
 import ast

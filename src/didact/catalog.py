@@ -27,6 +27,7 @@ class Entry:
         source: Paper and section of the notes.
         data: The embedded data it trains on when none is named.
         inputs: Kinds of input it takes (``didact.data.facts``).
+        parameters: How many numbers it learns on that data.
         recipe: Its default training recipe, where that differs from ``Recipe``'s own defaults.
         tiny: Constructor arguments of a size that builds in an instant, for the contract test.
         excuses: Checks of the contract test that cannot hold, with the reason.
@@ -38,6 +39,7 @@ class Entry:
     source: str
     data: str
     inputs: tuple[str, ...]
+    parameters: int
     recipe: Mapping[str, Any] = field(default_factory=dict)
     tiny: Mapping[str, Any] = field(default_factory=dict)
     excuses: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +59,7 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             source="Cox 1958; notes 001, sections II.3 and III",
             data="iris",
             inputs=("table", "image", "bag"),
+            parameters=15,
             recipe={"epochs": 100, "batch_size": 16, "optimizer": "sgd", "lr": 0.1},
             tiny={"in_features": 8, "num_classes": 3},  # as many inputs as examples: fits any labels
         ),
@@ -67,6 +70,7 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             source="Rumelhart, Hinton and Williams 1986; notes 001, section III",
             data="digits",
             inputs=("table", "image", "bag"),
+            parameters=4_810,
             recipe={"epochs": 60, "batch_size": 64, "optimizer": "adam", "lr": 0.001},
             tiny={"in_features": 4, "out_features": 3, "widths": (8,)},
         ),
@@ -77,6 +81,7 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             source="LeCun, Bottou, Bengio and Haffner 1998; notes 001, section X.1",
             data="digits",
             inputs=("image",),
+            parameters=61_706,
             recipe={
                 "epochs": 60,
                 "optimizer": "adam",
@@ -94,6 +99,7 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             source="Elman 1990; notes 000, section 4.1 and 004, recurrent networks",
             data="manual",
             inputs=("tokens",),
+            parameters=115_495,
             recipe={"epochs": 10, "batch_size": 64, "optimizer": "adam", "lr": 0.002, "clip_norm": 1.0},
             tiny={"vocab_size": 11, "embedding_dim": 8, "hidden_dim": 16},
             excuses={
@@ -107,6 +113,7 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             source="Hochreiter and Schmidhuber 1997; notes 000, section 4.2",
             data="manual",
             inputs=("tokens",),
+            parameters=362_791,
             recipe={
                 "epochs": 20,
                 "batch_size": 64,
@@ -124,6 +131,7 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             source="Goodfellow et al. 2014; notes 004, GAN Example 1",
             data="gaussian",
             inputs=("sample",),
+            parameters=187,
             recipe={
                 "epochs": 60,
                 "batch_size": 128,

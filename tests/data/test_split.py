@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from didact.data.split import fold_split, hold_out, parse_ratio, ratio_split
+from didact.data.split import document_split, fold_split, hold_out, parse_ratio, ratio_split
 from didact.errors import UsageError
 
 
@@ -75,3 +75,16 @@ def test_what_is_held_out_is_no_longer_kept():
     kept, held = hold_out(groups, 0.2, seed=0)
     assert sorted(kept + held) == list(range(20))
     assert Counter(groups[i] for i in held) == {0: 2, 1: 2}
+
+
+def test_documents_are_split_whole_and_by_length():
+    lengths = [900, 10, 300, 50, 700, 20, 400, 80, 600, 30] * 4
+    chosen = document_split(lengths, "80/10/10", seed=3)
+    assert sorted(chosen["train"] + chosen["val"] + chosen["test"]) == list(range(40))
+    shares = {name: sum(lengths[i] for i in part) / sum(lengths) for name, part in chosen.items()}
+    assert shares == {
+        "train": pytest.approx(0.8, abs=0.06),
+        "val": pytest.approx(0.1, abs=0.06),
+        "test": pytest.approx(0.1, abs=0.06),
+    }
+    assert document_split(lengths, "80/10/10", seed=4) != chosen

@@ -166,7 +166,6 @@ def test_comparison_lays_runs_over_one_another():
     assert [line.get_label() for line in figure.axes[0].lines] == ["lenet5-1", "<b>"]
     assert figure.axes[0].lines[1].get_xdata().tolist() == [1, 2, 3]
     assert {"Macro F1 on the validation split", "lenet5-1", "<b>"} <= set(words(to_svg(figure)))
-    to_svg(draw_comparison({}, "loss"))
 
 
 # ------------------------------------------------------------------------------------------ other exhibits

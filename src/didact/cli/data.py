@@ -3,10 +3,13 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
-from didact.cli.table import print_table
+from didact.catalog import CATALOG
+from didact.cli.table import print_pairs, print_table
+from didact.errors import DataError
+
+EXAMPLES = 3  # that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,57 +21,91 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the embedded sets, or describe one source; 1 when something is wrong with it."""
-    from didact.data.embedded import EMBEDDED
-
     if arguments.source is None:
-        if arguments.json:
-            print(json.dumps({name: {"about": e.about, "task": e.task} for name, e in EMBEDDED.items()}))
-        else:
-            print_table(("data", "task", "about"), [(name, e.task, e.about) for name, e in EMBEDDED.items()])
+        _list(arguments.json)
         return 0
 
     from didact.data.card import data_card
     from didact.data.open import open_data, read
 
-    raw = read(arguments.source, target=arguments.target)
-    fatal = [problem for problem in raw.problems if problem.fatal]
-    card = data_card(open_data(arguments.source, target=arguments.target, allow_bad=True))
-    if arguments.json:
-        for example in card["examples"]:
-            example.pop("picture", None)
-        print(json.dumps(card))
-    else:
-        _show(card)
-    for problem in raw.problems:
+    card = None
+    try:
+        data = open_data(arguments.source, target=arguments.target, allow_bad=True)
+        card, problems = data_card(data), data.problems
+    except DataError:  # so little of it is sound that it cannot be opened: still say what is wrong
+        problems = read(arguments.source, target=arguments.target).problems
+        if not any(problem.fatal for problem in problems):
+            raise
+    if card:
+        _show(card, arguments.json)
+    for problem in problems:
         print(f"{'wrong' if problem.fatal else 'note'}: {problem}", file=sys.stderr)
+    fatal = sum(problem.fatal for problem in problems)
     if fatal:
-        print(
-            f"{len(fatal)} wrong in {Path(str(arguments.source))}: mend them, or train with --allow-bad",
-            file=sys.stderr,
-        )
+        print(f"{fatal} wrong in {arguments.source}: mend it, or train with --allow-bad", file=sys.stderr)
     return 1 if fatal else 0
 
 
-def _show(card: dict[str, Any]) -> None:
-    learns = {
-        "class": f"{card['target_name']}, one of {len(card.get('classes', []))}",
-        "number": f"{card['target_name']}, a number",
-        "next": "the next token",
-        "none": "its distribution",
-    }
-    shape = " x ".join(map(str, card["input_shape"]))
+def _list(as_json: bool) -> None:
+    from didact.data.embedded import EMBEDDED
+
+    if as_json:
+        print(json.dumps({name: {"about": e.about, "task": e.task} for name, e in EMBEDDED.items()}))
+    else:
+        print_table(("data", "task", "about"), [(name, e.task, e.about) for name, e in EMBEDDED.items()])
+
+
+def _show(card: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        for example in card["examples"]:
+            example.pop("picture", None)
+        print(json.dumps(card))
+        return
     rows = [
         ("data", card["name"]),
         ("about", card["about"]),
-        ("one example", f"{card['inputs']} {shape}"),
-        ("to learn", learns[card["target"]]),
-        ("sizes", _pairs(card["sizes"])),
+        ("one example", _example(card)),
+        ("to learn", _target(card)),
+        ("learned by", ", ".join(_models(card)) or "no model yet"),
+        ("tokens" if card["inputs"] == "tokens" else "examples", _pairs(card["sizes"])),
     ]
-    if "vocabulary" in card:
-        rows.append(("vocabulary", str(card["vocabulary"])))
     rows += [(f"column {name}", kind) for name, kind in card.get("columns", {}).items()]
     rows += [(f"class {name}", _pairs(counts)) for name, counts in card.get("classes", {}).items()]
-    print_table(("", ""), [row for row in rows if row[1]])
+    for example in card["examples"][:EXAMPLES]:
+        if "text" in example:
+            shown = [example["text"], example["label"]]
+            rows.append(("for example", " -> ".join(part for part in shown if part)))
+    print_pairs(rows)
+
+
+def _example(card: dict[str, Any]) -> str:
+    size = card["input_shape"][-1]
+    if card["inputs"] == "image":
+        channels, height, width = card["input_shape"]
+        return f"an image of {width} x {height} pixels, {'colour' if channels == 3 else 'grey'}"
+    return {
+        "table": f"a row of {len(card.get('columns', {}))} columns, {size} numbers to the model",
+        "bag": f"a text, as counts of the {size:,} commonest words",
+        "tokens": f"text, character by character, of {card.get('vocabulary')} different ones",
+        "sample": f"{size} number{'s' * (size > 1)}",
+    }[card["inputs"]]
+
+
+def _target(card: dict[str, Any]) -> str:
+    return {
+        "class": f"{card['target_name']}, one of {len(card.get('classes', []))}",
+        "number": f"{card['target_name']}, a number",
+        "next": "the next character",
+        "none": "the distribution, to draw more like them",
+    }[card["target"]]
+
+
+def _models(card: dict[str, Any]) -> list[str]:
+    """The models that take such inputs and learn such a target."""
+    from didact.tasks.choose import LEARNS
+
+    task = LEARNS[card["target"]]
+    return [name for name, e in CATALOG.items() if card["inputs"] in e.inputs and task in e.tasks]
 
 
 def _pairs(counts: dict[str, int]) -> str:

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 from didact.errors import DataError, DidactError, UsageError, suggest
 
+LISTED = 20  # problems of broken data that are named; didact data names all
+
 
 @dataclass(frozen=True)
 class Command:
@@ -32,6 +34,11 @@ COMMANDS = {
     "compare": Command("two runs side by side", "didact compare runs/mlp-digits-1 runs/mlp-digits-2"),
     "syllabus": Command("what the course teaches, where it lives, how to run it", "didact syllabus dropout"),
 }
+FLAGS = {
+    "--help": "this text; didact COMMAND --help shows an example and every flag",
+    "--version": "the version",
+    "--debug": "show a traceback when something fails",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,25 +53,21 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = self.parse_known_args(arguments)
         if unknown:
             known = [option for action in self._actions for option in action.option_strings]
-            hint = (
-                suggest(unknown[0].split("=")[0], known)
-                if unknown[0].startswith("-")
-                else f"see {self.prog} --help"
-            )
-            raise UsageError(f"{self.prog}: {unknown[0]!r} is not understood; {hint}")
+            flag = unknown[0].split("=")[0]
+            hint = suggest(flag, known) if flag.startswith("-") else f"see {self.prog} --help"
+            raise UsageError(f"{self.prog} does not understand {flag!r}; {hint}")
         return parsed
 
 
 def overview() -> str:
     """The help of ``didact`` itself."""
-    width = max(map(len, COMMANDS))
-    lines = "\n".join(f"  {name:<{width}}  {command.about}" for name, command in COMMANDS.items())
+    width = max(map(len, [*COMMANDS, *FLAGS]))
+    commands = "\n".join(f"  {name:<{width}}  {command.about}" for name, command in COMMANDS.items())
+    flags = "\n".join(f"  {name:<{width}}  {about}" for name, about in FLAGS.items())
     return (
         "didact train                     LeNet-5 learns handwritten digits: start here\n\n"
         "didact trains every network that a deep-learning course teaches, and shows what happens inside.\n\n"
-        f"Commands:\n{lines}\n\n"
-        "didact COMMAND --help shows an example and every flag.\n"
-        "  --version   the version\n  --debug     show a traceback when something fails"
+        f"commands:\n{commands}\n\nflags:\n{flags}"
     )
 
 
@@ -74,24 +77,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        return _dispatch(words)
-    except SystemExit as done:  # argparse's --help
-        return int(done.code or 0)
-    except KeyboardInterrupt:
-        _say("stopped")
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt as stop:
+        _say(str(stop) or "stopped")
         return 130
     except BrokenPipeError:  # the reader has seen enough: didact models | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except Exception as error:
         if debug:
             raise
-        _say(f"didact: {_explained(error)}")
+        _say(_explained(error))
+        _drop_output_that_cannot_be_written()
         return error.exit_code if isinstance(error, DidactError) else 1
+    return code
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    if not words or words[0] in ("-h", "--help"):
         print(overview())
         return 0
     if words[0] == "--version":
@@ -101,7 +107,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name, *rest = words
     if name not in COMMANDS:
-        raise UsageError(f"unknown command {name!r}; {suggest(name, COMMANDS)}")
+        raise UsageError(f"unknown command {name!r}; {suggest(name, [*COMMANDS, *FLAGS])}")
     command = COMMANDS[name]
     parser = Parser(
         prog=f"didact {name}",
@@ -112,17 +118,21 @@ def _dispatch(words: list[str]) -> int:
     )
     module = import_module(f"didact.cli.{name}")
     module.add_arguments(parser)
-    return int(module.run(parser.parse_strictly(rest)))
+    try:
+        parsed = parser.parse_strictly(rest)
+    except SystemExit:  # argparse has printed the help
+        return 0
+    return int(module.run(parsed))
 
 
 def _explained(error: Exception) -> str:
-    """One line, whatever happened."""
-    if isinstance(error, DataError) and len(error.problems) > 1:
-        return f"{error}\n" + "\n".join(f"  {problem}" for problem in error.problems[:20])
+    """One line, whatever happened; below it, where data is broken in several places, the others."""
+    if isinstance(error, DataError):
+        return "\n  ".join([str(error), *map(str, error.problems[1:LISTED])])
     if isinstance(error, DidactError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.filename or 'file'}: {error.strerror or error}"
+        return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return "not enough memory; try a smaller --batch-size, or a smaller model"
@@ -130,4 +140,16 @@ def _explained(error: Exception) -> str:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    print(f"didact: {message}", file=sys.stderr)
+
+
+def _drop_output_that_cannot_be_written() -> None:
+    """Spare the interpreter a second failure at its end when standard output is on a full disk."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

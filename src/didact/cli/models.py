@@ -1,92 +1,98 @@
-"""``didact models``: everything that can be trained."""
+"""``didact models``: everything that can be trained, or one model in full."""
 
 import argparse
 import inspect
 import json
 from typing import Any
 
-from didact.catalog import CATALOG, canonical
-from didact.cli.table import print_table
+from didact.catalog import CATALOG, Entry, canonical
+from didact.cli.table import print_pairs, print_table
 from didact.errors import UsageError, suggest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags."""
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="one model, with its arguments and its file"
+        "model", nargs="?", metavar="MODEL", help="one model: its arguments, its recipe, its file"
     )
-    parser.add_argument(
-        "--task", metavar="TASK", help="only those that learn this: classify, regress, language ..."
-    )
+    tasks = ", ".join(_tasks())
+    parser.add_argument("--task", metavar="TASK", help=f"only those that learn this: {tasks}")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List."""
+    """List the catalogue, or show one entry of it."""
+    if arguments.model and arguments.task:
+        raise UsageError("a MODEL is shown whatever it learns; leave out --task")
     if arguments.model:
-        return _one(canonical(arguments.model), arguments.json)
-    tasks = sorted({task for entry in CATALOG.values() for task in entry.tasks})
-    if arguments.task and arguments.task not in tasks:
-        raise UsageError(f"unknown task {arguments.task!r}; {suggest(arguments.task, tasks)}")
+        _one(canonical(arguments.model), arguments.json)
+        return 0
+    if arguments.task and arguments.task not in _tasks():
+        raise UsageError(f"unknown task {arguments.task!r}; {suggest(arguments.task, _tasks())}")
     chosen = {n: e for n, e in CATALOG.items() if not arguments.task or arguments.task in e.tasks}
     if arguments.json:
-        print(
-            json.dumps(
-                {
-                    n: {"tasks": e.tasks, "about": e.about, "source": e.source, "code": e.target}
-                    for n, e in chosen.items()
-                }
-            )
-        )
+        print(json.dumps({name: _facts(entry) for name, entry in chosen.items()}))
     else:
         print_table(
-            ("model", "learns to", "data", "about", "source"),
-            [(n, ", ".join(e.tasks), e.data, e.about, e.source) for n, e in chosen.items()],
+            ("model", "parameters", "learns to", "takes", "data", "about", "source", "code"),
+            [
+                (n, f"{e.parameters:,}", _list(e.tasks), _list(e.inputs), e.data, e.about, e.source, e.target)
+                for n, e in chosen.items()
+            ],
         )
     return 0
 
 
-def _one(name: str, as_json: bool) -> int:
+def _one(name: str, as_json: bool) -> None:
     from didact.catalog import constructor_arguments
+    from didact.train.recipe import argument_docs
+    from didact.train.words import setting
 
     entry = CATALOG[name]
     cls = entry.resolve()
-    arguments = {
-        k: ("from the data" if p.default is p.empty else p.default)
-        for k, p in constructor_arguments(name).items()
+    defaults = {
+        key: "from the data" if parameter.default is parameter.empty else parameter.default
+        for key, parameter in constructor_arguments(name).items()
     }
-    size = _size(name)
-    facts: dict[str, Any] = {
-        "model": name,
+    place = f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
+    if as_json:
+        print(json.dumps({"model": name} | _facts(entry) | {"file": place, "arguments": defaults}))
+        return
+    print_pairs(
+        [
+            ("model", name),
+            ("about", entry.about),
+            ("source", entry.source),
+            ("learns to", _list(entry.tasks)),
+            ("takes", _list(entry.inputs)),
+            ("parameters", f"{entry.parameters:,} on {entry.data}"),
+            ("code", place),
+        ]
+    )
+    docs = argument_docs(cls)
+    print("\narguments, for --set:")
+    print_pairs([(f"  {key}={setting(value)}", docs.get(key, "")) for key, value in defaults.items()])
+    print("\nrecipe, unless you say otherwise:")
+    print_pairs([(f"  {key}={setting(value)}", "") for key, value in entry.recipe.items()])
+    print(f"\n{inspect.getdoc(inspect.getmodule(cls))}")
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    return {
         "about": entry.about,
+        "tasks": entry.tasks,
+        "inputs": entry.inputs,
+        "data": entry.data,
+        "parameters": entry.parameters,
         "source": entry.source,
-        "learns to": ", ".join(entry.tasks),
-        "parameters": size,
-        "code": f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}",
-        "arguments": arguments,
+        "code": entry.target,
         "recipe": dict(entry.recipe),
     }
-    if as_json:
-        print(json.dumps(facts))
-        return 0
-    print_table(
-        ("", name),
-        [
-            (k, ", ".join(f"{a}={v}" for a, v in value.items()) if isinstance(value, dict) else value)
-            for k, value in facts.items()
-            if k != "model"
-        ],
-    )
-    print(f"\n{inspect.getdoc(inspect.getmodule(cls))}")
-    return 0
 
 
-def _size(name: str) -> str:
-    """Parameters on the data that the catalogue pairs it with."""
-    from didact.train.recipe import make_recipe
-    from didact.train.run import build_for, open_recipe_data
+def _tasks() -> list[str]:
+    return sorted({task for entry in CATALOG.values() for task in entry.tasks})
 
-    recipe = make_recipe(name)
-    model, arguments = build_for(recipe, open_recipe_data(recipe).facts)
-    sizes = ", ".join(f"{k}={v}" for k, v in arguments.items())
-    return f"{sum(p.numel() for p in model.parameters()):,} on {recipe.data} ({sizes})"
+
+def _list(words: tuple[str, ...]) -> str:
+    return ", ".join(words)

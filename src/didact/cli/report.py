@@ -1,11 +1,13 @@
 """``didact report``: write a run's page again."""
 
 import argparse
+import json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags."""
-    parser.add_argument("run", metavar="RUN", help="a run's directory")
+    parser.add_argument("run", metavar="RUN", help="a finished run's directory")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -13,5 +15,6 @@ def run(arguments: argparse.Namespace) -> int:
     from didact.train.report import write_report
     from didact.train.run import load
 
-    print(write_report(load(arguments.run)))
+    page = write_report(load(arguments.run))
+    print(json.dumps({"report": str(page)}) if arguments.json else page)
     return 0

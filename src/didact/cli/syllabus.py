@@ -2,9 +2,12 @@
 
 import argparse
 import json
+from difflib import get_close_matches
 
 from didact.cli.table import print_table
-from didact.errors import DidactError, suggest
+from didact.errors import DidactError
+
+IN_FULL = 5  # concepts that are shown in full
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,19 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search."""
-    from didact.syllabus.search import concepts, search
+    """Search; a few concepts are shown in full, many in a table."""
+    from didact.syllabus.search import search
 
     words = " ".join(arguments.word)
     found = search(words)
     if not found:
-        raise DidactError(
-            f"nothing in the syllabus about {words!r}; "
-            + suggest(words, [c.title.lower() for c in concepts()] + [c.id for c in concepts()])
-        )
+        raise DidactError(f"nothing in the syllabus about {words!r}; {_hint(words)}")
     if arguments.json:
         print(json.dumps([concept.to_dict() for concept in found]))
-    elif words and len(found) <= 5:
+    elif words and len(found) <= IN_FULL:
         print("\n\n".join(map(str, found)))
     else:
         print_table(
@@ -34,3 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
             [(c.id, c.title, ", ".join(c.code or c.docs), c.run) for c in found],
         )
     return 0
+
+
+def _hint(words: str) -> str:
+    """The nearest word of any title or id, or where to find them all."""
+    from didact.syllabus.search import concepts
+
+    known = {
+        word for c in concepts() for word in f"{c.id} {c.id.replace('-', ' ')} {c.title.lower()}".split()
+    }
+    near = get_close_matches(words.lower(), sorted(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else "didact syllabus lists all of it"

@@ -20,7 +20,7 @@ from didact.data.encode import encode, fit, read_image
 from didact.data.facts import Facts
 from didact.data.formats.detect import read_path
 from didact.data.raw import Part, Problem, Raw, label_of
-from didact.data.split import fold_split, hold_out, parse_ratio, ratio_split
+from didact.data.split import document_split, fold_split, hold_out, parse_ratio, ratio_split
 from didact.errors import DataError, UsageError, suggest
 
 MEMORY_BYTES = 1 << 30  # a split that decodes to less is held in memory as tensors
@@ -156,7 +156,12 @@ def split_parts(raw: Raw, rule: str | None, folds: int, fold: int, seed: int) ->
         if raw.inputs == "tokens" and len(whole.items) < 10:
             return _cut_text(whole, rule)
         groups = _groups(raw, whole)
-        chosen = fold_split(groups, folds, fold, seed) if folds else ratio_split(groups, rule, seed)
+        if folds:
+            chosen = fold_split(groups, folds, fold, seed)
+        elif raw.inputs == "tokens":
+            chosen = document_split([len(text) for text in whole.items], rule, seed)
+        else:
+            chosen = ratio_split(groups, rule, seed)
         return {name: whole.pick(indices) for name, indices in chosen.items()}
     parts = dict(raw.parts)
     for name, share in (("test", test_share), ("val", val_share)):

@@ -45,6 +45,18 @@ def ratio_split(groups: Sequence[int], rule: str, seed: int) -> Indices:
     return {name: sorted(indices) for name, indices in chosen.items()}
 
 
+def document_split(lengths: Sequence[int], rule: str, seed: int) -> Indices:
+    """Split whole documents so that the shares hold for their lengths: each goes where most is missing."""
+    total = sum(lengths)
+    missing = dict(zip(("train", "val", "test"), (share * total for share in parse_ratio(rule)), strict=True))
+    chosen: Indices = {name: [] for name in missing}
+    for index in np.random.default_rng([seed, 4]).permutation(len(lengths)).tolist():
+        name = max(missing, key=lambda split: missing[split])
+        chosen[name].append(index)
+        missing[name] -= lengths[index]
+    return {name: sorted(indices) for name, indices in chosen.items()}
+
+
 def fold_split(groups: Sequence[int], folds: int, fold: int, seed: int) -> Indices:
     """Fold ``fold`` of ``folds`` is the test split, the next one validates, the rest trains.
 

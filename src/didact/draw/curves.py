@@ -32,10 +32,11 @@ from didact.draw.style import (
 
 Records = Sequence[Mapping[str, Any]]
 
-SMOOTH_POINTS = 30  # about how many independent points a smoothed curve keeps
+SMOOTH_POINTS = 60  # about how many independent points a smoothed curve keeps
+SHORT = 20  # points of a raw curve below which smoothing would hide more than it shows
 LOG_RANGE = 30.0  # a loss that falls by more than this factor is drawn on a logarithmic axis
 COMPARED = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, ":"))  # colours and dashes of runs
-LINE = 64  # characters in a line of a drawn passage
+LINE = 76  # characters in a line of a drawn passage
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def smooth(values: Sequence[float], factor: float) -> list[float]:
 
 def smoothing_factor(points: int) -> float:
     """A factor for a curve of that many points; a short curve is left as it is."""
-    return round(1 - 1 / max(points / SMOOTH_POINTS, 1), 2)
+    return 0.0 if points < SHORT else round(1 - 1 / max(points / SMOOTH_POINTS, 2), 2)
 
 
 @styled
@@ -166,7 +167,7 @@ def _draw_panel(axes: Axes, panel: Panel, history: Records, curve: Records) -> N
     _scale(axes, panel, shown)
     axes.set_xlabel("epoch" if history else "update")
     axes.set_xlim(0, _end(history, curve) * 1.03)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_locator(whole_numbers(8))
     if handles:
         axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.01), ncols=len(labels))
 
@@ -179,6 +180,11 @@ def _epochs(point: Mapping[str, Any], history: Records) -> float:
 def _end(history: Records, curve: Records) -> float:
     """The last epoch; the last point of the raw curve, where that goes on."""
     return max([r["epoch"] for r in history[-1:]] + [_epochs(p, history) for p in curve[-1:]], default=1.0)
+
+
+def whole_numbers(most: int) -> MaxNLocator:
+    """Ticks at round whole numbers."""
+    return MaxNLocator(most, integer=True, steps=[1, 2, 5, 10])
 
 
 def _mark_best(axes: Axes, panel: Panel, history: Records, handles: list[Any], labels: list[str]) -> None:
@@ -229,7 +235,7 @@ def _draw_rates(axes: Axes, history: Records) -> None:
     axes.set_ylim(0, max(*y, 1e-12) * 1.15)
     axes.set_yticks([0, max(y)], ["0", f"{max(y):.3g}"])
     axes.set_xlim(0, _end(history, ()) * 1.015)
-    axes.xaxis.set_major_locator(MaxNLocator(16, integer=True))
+    axes.xaxis.set_major_locator(whole_numbers(16))
     axes.set_xlabel("epoch")
 
 
@@ -255,8 +261,8 @@ def draw_comparison(curves: Mapping[str, Sequence[float]], metric: str) -> Figur
             label=printable(name, 40),
         )
     axes.set_xlabel("epoch")
-    axes.set_xlim(0, max([len(values) for values in curves.values()] or [1]) * 1.03)
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.set_xlim(0, max(len(values) for values in curves.values()) * 1.03)
+    axes.xaxis.set_major_locator(whole_numbers(10))
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.01), ncols=2)
     return figure
 
@@ -271,7 +277,7 @@ def draw_surprise(text: str, bits: Sequence[float]) -> Figure:
     """
     cells = _lay_out(text)
     rows = max((row for row, _, _ in cells), default=0) + 1
-    figure = new_figure(0.108 * LINE + 0.4, 0.2 * rows + (1.0 if bits else 0.4))
+    figure = new_figure(0.092 * LINE + 0.4, 0.19 * rows + (1.0 if bits else 0.4))
     axes = figure.add_subplot()
     bare(axes)
     axes.set(xlim=(-0.5, LINE + 0.5), ylim=(rows - 0.4, -0.6))
@@ -281,7 +287,7 @@ def draw_surprise(text: str, bits: Sequence[float]) -> Figure:
             shade = colours(scale(bits[index]))
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=shade, linewidth=0))
         axes.text(
-            column, row, character, ha="center", va="center_baseline", fontsize=8, family="DejaVu Sans Mono"
+            column, row, character, ha="center", va="center_baseline", fontsize=7.5, family="DejaVu Sans Mono"
         )
     if bits:
         _surprise_key(figure, axes, colours, scale)

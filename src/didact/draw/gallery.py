@@ -26,10 +26,10 @@ def draw_gallery(pictures: Sequence[str], captions: Sequence[str], texts: Sequen
     """
     if not captions:
         return _nothing()
-    columns = min(COLUMNS_OF_PICTURES if any(pictures) else COLUMNS_OF_TEXTS, len(captions))
+    wide = not any(pictures)
+    columns = min(COLUMNS_OF_TEXTS if wide else COLUMNS_OF_PICTURES, len(captions))
     rows = -(-len(captions) // columns)
-    width = 1.6 if any(pictures) else 3.2
-    figure = new_figure(columns * width, rows * 2.0)
+    figure = new_figure(columns * (3.2 if wide else 1.6), rows * (1.3 if wide else 2.0))
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in grid:
         bare(axes)
@@ -37,9 +37,15 @@ def draw_gallery(pictures: Sequence[str], captions: Sequence[str], texts: Sequen
         if picture:
             axes.imshow(_decode(picture), interpolation="none")
         else:
-            _write(axes, text)
-        lines = [printable(line, 28) for line in caption.split("\n")]
-        axes.set_xlabel("\n".join(lines), fontsize=8, color=INK)
+            _write(axes, text, 44 if wide else 22)
+        lines = [printable(line, 44 if wide else 22) for line in caption.split("\n")]
+        axes.set_xlabel(
+            "\n".join(lines),
+            fontsize=8,
+            color=INK,
+            loc="left" if wide else "center",
+            multialignment="left" if wide else "center",
+        )
     return figure
 
 
@@ -51,8 +57,8 @@ def _nothing() -> Figure:
     return figure
 
 
-def _write(axes: Axes, text: str) -> None:
-    lines = textwrap.wrap(printable(text), 36, max_lines=6, placeholder=" …")
+def _write(axes: Axes, text: str, width: int) -> None:
+    lines = textwrap.wrap(printable(text), width, max_lines=6, placeholder=" …")
     axes.text(0, 1, "\n".join(lines), va="top", fontsize=8, color=MUTED, transform=axes.transAxes)
 
 

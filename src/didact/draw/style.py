@@ -41,6 +41,8 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.unicode_minus": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "figure.facecolor": PAPER,
     "font.family": "DejaVu Sans",
     "font.size": 8.5,

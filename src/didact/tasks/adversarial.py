@@ -13,7 +13,7 @@ from didact.data.raw import Part
 from didact.errors import UsageError
 from didact.tasks.exhibits import Distributions
 from didact.tasks.metrics import wasserstein
-from didact.tasks.task import Numbers, Outcome, Step, Task, device_of
+from didact.tasks.task import Numbers, Outcome, Step, Task, device_of, evaluating
 
 SCORED_SAMPLES = 10_000  # as the notes' Example 1 draws
 
@@ -50,19 +50,16 @@ class Adversarial(Task):
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Step]:
         """The discriminator's steps, then the generator's against the discriminator just improved."""
         discriminator = model.get_submodule("discriminator")
-        for real in batch[0].chunk(self.d_steps):
-            fake = model(self.draw_noise(model, len(real))).detach()
+        examples = len(batch[0])
+        for real in batch[0].tensor_split(min(self.d_steps, examples)):
+            with torch.no_grad():
+                fake = model(self.draw_noise(model, len(real)))
             on_real, on_fake = discriminator(real), discriminator(fake)
             loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()  # -log D(x) - log(1 - D(G(z)))
-            yield Step(
-                "discriminator",
-                loss,
-                {
-                    "d_real": on_real.detach().sigmoid().sum(),
-                    "d_fake": on_fake.detach().sigmoid().sum(),
-                },
-            )
-        verdict = discriminator(model(self.draw_noise(model, len(batch[0]))))
+            verdicts = {"d_real": on_real, "d_fake": on_fake}
+            logs = {name: logits.detach().sigmoid().mean() * examples for name, logits in verdicts.items()}
+            yield Step("discriminator", loss, logs)
+        verdict = discriminator(model(self.draw_noise(model, examples)))
         minimax = self.loss == "minimax"
         yield Step("generator", -F.softplus(verdict).mean() if minimax else F.softplus(-verdict).mean())
 
@@ -73,39 +70,34 @@ class Adversarial(Task):
             return torch.randn(shape, generator=generator).to(device_of(model))
         return (torch.rand(shape, generator=generator) * 2 - 1).to(device_of(model))
 
-    @torch.inference_mode()
     def generate(self, model: nn.Module, count: int, seed: int = 0) -> Tensor:
         """Draw samples (count, data_dim), the same for the same seed."""
-        training = model.training
-        model.eval()
-        samples = model(self.draw_noise(model, count, generator_for(seed))).cpu()
-        model.train(training)
-        return samples
+        with evaluating(model):
+            return model(self.draw_noise(model, count, generator_for(seed))).float().cpu()
 
-    @torch.inference_mode()
     def score(self, model: nn.Module, split: Split, batch_size: int = 0, workers: int = 0) -> Numbers:
         """Mean and deviation of 10,000 generated numbers, their distance from the split, and D's verdicts."""
         samples = self.generate(model, SCORED_SAMPLES)
         real = split.take(split.order(None))[0]
-        discriminator, device = model.get_submodule("discriminator"), device_of(model)
-        return {
-            "wasserstein": wasserstein(samples, real.cpu()),
-            "mean": samples.mean().item(),
-            "std": samples.std().item(),
-            "d_real": discriminator(real.to(device)).sigmoid().mean().item(),
-            "d_fake": discriminator(samples.to(device)).sigmoid().mean().item(),
-        }
+        discriminator = model.get_submodule("discriminator")
+        with evaluating(model) as device:
+            return {
+                "wasserstein": wasserstein(samples, real.cpu()),
+                "mean": samples.mean().item(),
+                "std": samples.std().item(),
+                "d_real": discriminator(real.to(device)).sigmoid().mean().item(),
+                "d_fake": discriminator(samples.to(device)).sigmoid().mean().item(),
+            }
 
     def examine(self, model: nn.Module, split: Split, part: Part, batch_size: int = 0) -> Outcome:
         """The numbers, and the histogram of the notes' figure: generated over real."""
-        real, samples = (
-            split.take(split.order(None))[0].cpu().flatten(),
-            self.generate(model, SCORED_SAMPLES).flatten(),
-        )
-        low, high = (float(torch.cat([real, samples]).quantile(q)) for q in (0.001, 0.999))
+        real = split.take(split.order(None))[0].cpu().flatten()
+        samples = self.generate(model, SCORED_SAMPLES).flatten()
+        low = min(values.quantile(0.001).item() for values in (real, samples))
+        high = max(values.quantile(0.999).item() for values in (real, samples))
         edges = torch.linspace(low, high, 41)
         counts = [values.histogram(edges).hist.int().tolist() for values in (real, samples)]
-        return Outcome(self.score(model, split), [Distributions(edges.tolist(), counts[0], counts[1])])
+        return Outcome(self.score(model, split), [Distributions(edges.tolist(), *counts)])
 
     def decode(self, outputs: Tensor) -> list[dict[str, Any]]:
         """The generated numbers."""

@@ -13,7 +13,7 @@ from didact.data.card import in_words, picture_uri
 from didact.data.raw import Part
 from didact.errors import UsageError
 from didact.tasks.exhibits import Confusion, Exhibit, Mistake, Mistakes
-from didact.tasks.metrics import accuracy, balanced_accuracy, confusion_matrix, macro_f1, top_k_accuracy
+from didact.tasks.metrics import balanced_accuracy, confusion_matrix, macro_f1, top_k_accuracy
 from didact.tasks.task import Numbers, Outcome, Step, Task, outputs_of
 
 SHOWN_MISTAKES = 12
@@ -33,8 +33,12 @@ class Classify(Task):
     metric = "accuracy"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise UsageError(f"label_smoothing={self.label_smoothing}: choose from 0 to less than 1")
+        equal = 1 - 1 / max(len(self.facts.classes), 2)  # here all classes are given the same
+        if not 0 <= self.label_smoothing < equal:
+            raise UsageError(
+                f"label_smoothing={self.label_smoothing}: choose from 0 to less than {equal:g}, "
+                "where the true class would be given no more than the others"
+            )
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Step]:
         """One step: the mean cross-entropy of the batch."""
@@ -46,7 +50,8 @@ class Classify(Task):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy with the notes' label smoothing; logits (B, C), labels (B,)."""
         classes = logits.shape[1]
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing * classes / (classes - 1))
+        spread = self.label_smoothing * classes / max(classes - 1, 1)
+        return F.cross_entropy(logits, labels, label_smoothing=spread)
 
     def score(self, model: nn.Module, split: Split, batch_size: int = 256, workers: int = 0) -> Numbers:
         """Loss, accuracy, macro F1, balanced accuracy, and top-5 where there are more than five classes."""
@@ -72,12 +77,13 @@ class Classify(Task):
         return answers
 
     def _numbers(self, logits: Tensor, labels: Tensor) -> Numbers:
-        count, predicted = logits.shape[1], logits.argmax(1)
+        count = logits.shape[1]
+        matrix = confusion_matrix(logits.argmax(1), labels, count)
         numbers = {
             "loss": F.cross_entropy(logits, labels).item(),
-            "accuracy": accuracy(logits, labels),
-            "macro_f1": macro_f1(predicted, labels, count),
-            "balanced_accuracy": balanced_accuracy(predicted, labels, count),
+            "accuracy": matrix.trace().item() / len(labels),
+            "macro_f1": macro_f1(matrix),
+            "balanced_accuracy": balanced_accuracy(matrix),
         }
         if count > 5:
             numbers["top5"] = top_k_accuracy(logits, labels, 5)

@@ -1,5 +1,6 @@
 """Language modelling: the next character, given all before it."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from didact.data.batches import Batch, Split, ordered_batches
+from didact.data.batches import Batch, Split, StreamSplit
 from didact.data.encode import encode_text
 from didact.data.raw import Part
 from didact.errors import UsageError
 from didact.tasks.exhibits import Passage
 from didact.tasks.metrics import bits, token_nll
-from didact.tasks.task import Numbers, Outcome, Step, Task, device_of
+from didact.tasks.task import Numbers, Outcome, Step, Task, evaluating
 
 SHOWN_CHARACTERS = 400
+SCORED_ROWS = 16  # rows that a split is read in
 
 
 @dataclass
@@ -32,19 +34,17 @@ class Language(Task):
         logits = model(tokens)
         yield Step("model", F.cross_entropy(logits.flatten(0, 1), following.flatten()))
 
-    @torch.inference_mode()
     def score(self, model: nn.Module, split: Split, batch_size: int = 64, workers: int = 0) -> Numbers:
-        """Loss in nats, bits per token and perplexity; every window starts without a past."""
-        training, device = model.training, device_of(model)
-        model.eval()
+        """Loss in nats, bits per token and perplexity, the state carried from window to window."""
         total, count = 0.0, 0
-        for batch in ordered_batches(split, batch_size):
-            tokens, following = (tensor.to(device) for tensor in batch)
-            total += token_nll(model(tokens).float(), following).double().sum().item()
-            count += following.numel()
-        model.train(training)
-        nats = total / count
-        return {"loss": nats, "bits_per_token": bits(nats), "perplexity": float(torch.tensor(nats).exp())}
+        with evaluating(model) as device:
+            state = None
+            for tokens, following in _side_by_side(split):
+                logits, state = model.forward_with_state(tokens.to(device), state)  # type: ignore[operator]
+                total += token_nll(logits.float(), following.to(device)).double().sum().item()
+                count += following.numel()
+        nats = torch.tensor(total / count, dtype=torch.float64)
+        return {"loss": nats.item(), "bits_per_token": bits(nats.item()), "perplexity": nats.exp().item()}
 
     def examine(self, model: nn.Module, split: Split, part: Part, batch_size: int = 64) -> Outcome:
         """The numbers, a passage of the split with its surprises, and a passage that the model writes."""
@@ -71,17 +71,15 @@ class Language(Task):
             for best, row in zip(tokens.tolist(), shares.tolist(), strict=True)
         ]
 
-    @torch.inference_mode()
     def surprise(self, model: nn.Module, text: str) -> list[float]:
         """Bits of surprise at each character of a text; the first one has no past and counts 0."""
-        model.eval()
-        tokens = encode_text(self.facts, text).to(device_of(model))[None]
-        if tokens.shape[1] < 2:
-            return [0.0] * tokens.shape[1]
-        nats = token_nll(model(tokens[:, :-1]).float(), tokens[:, 1:])[0]
+        if len(text) < 2:
+            return [0.0] * len(text)
+        with evaluating(model) as device:
+            tokens = encode_text(self.facts, text).to(device)[None]
+            nats = token_nll(model(tokens[:, :-1]).float(), tokens[:, 1:])[0]
         return [0.0] + [bits(value) for value in nats.tolist()]
 
-    @torch.inference_mode()
     def generate(
         self,
         model: nn.Module,
@@ -102,29 +100,42 @@ class Language(Task):
             seed: The same seed writes the same text.
 
         Raises:
-            UsageError: A negative length, temperature or top_k.
+            UsageError: A length, temperature or top_k that is negative or no finite number.
         """
         for name, value in {"length": length, "temperature": temperature, "top_k": top_k}.items():
-            if value < 0:
-                raise UsageError(f"{name}={value}: it must not be negative")
-        model.eval()
-        device, generator = device_of(model), torch.Generator().manual_seed(seed)
-        tokens, written = encode_text(self.facts, prompt or "\n").to(device)[None], []
-        state = None
-        for _ in range(length):
-            logits, state = model.forward_with_state(tokens, state)  # type: ignore[operator]
-            token = draw_token(logits[0, -1].float().cpu(), temperature, top_k, generator)
-            written.append(self.facts.vocabulary[token])
-            tokens = torch.tensor([[token]], device=device)
+            if not 0 <= value < math.inf:
+                raise UsageError(f"{name}={value}: it must be finite and not negative")
+        generator, written, state = torch.Generator().manual_seed(seed), [], None
+        with evaluating(model) as device:
+            tokens = encode_text(self.facts, prompt or "\n").to(device)[None]
+            for _ in range(length):
+                logits, state = model.forward_with_state(tokens, state)  # type: ignore[operator]
+                token = draw_token(logits[0, -1].float().cpu(), temperature, top_k, generator)
+                written.append(self.facts.vocabulary[token])
+                tokens = torch.tensor([[token]], device=device)
         return prompt + "".join(written)
+
+
+def _side_by_side(split: Split) -> Iterator[Batch]:
+    """Cut a stream into a few long rows and read them side by side, a window (B, T) at a time.
+
+    Few rows, so that almost every token is scored with all of its past; the last tokens that fill no row
+    are left out.
+    """
+    assert isinstance(split, StreamSplit)
+    tokens, rows = split.tokens, max(min(SCORED_ROWS, (len(split.tokens) - 1) // split.context), 1)
+    length = (len(tokens) - 1) // rows
+    inputs, following = (tokens[shift : shift + rows * length].view(rows, length) for shift in (0, 1))
+    yield from zip(inputs.split(split.context, 1), following.split(split.context, 1), strict=True)
 
 
 def draw_token(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
     """Draw a token from logits (V,); index 0, the unknown token, is never drawn."""
-    logits = logits.clone()
+    logits = logits.double() - logits[1:].max()  # the likeliest at 0, so that no temperature overflows
     logits[0] = -torch.inf
     if temperature == 0:
         return int(logits.argmax())
     if top_k:
-        logits[logits < logits.topk(min(top_k, len(logits))).values[-1]] = -torch.inf
+        kept = logits.topk(min(top_k, len(logits)))
+        logits = torch.full_like(logits, -torch.inf).scatter(0, kept.indices, kept.values)
     return int(torch.multinomial((logits / temperature).softmax(0), 1, generator=generator))

@@ -39,17 +39,14 @@ def precision_recall_f1(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return precision, recall, f1
 
 
-def macro_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> float:
-    """Mean F1 over the classes that occur, among labels or predictions."""
-    matrix = confusion_matrix(predicted, labels, num_classes)
+def macro_f1(matrix: Tensor) -> float:
+    """Mean F1 over the classes that occur, among labels or predictions, from a confusion matrix."""
     f1 = precision_recall_f1(matrix)[2]
-    occurs = (matrix.sum(0) + matrix.sum(1)) > 0
-    return f1[occurs].mean().item()
+    return f1[(matrix.sum(0) + matrix.sum(1)) > 0].mean().item()
 
 
-def balanced_accuracy(predicted: Tensor, labels: Tensor, num_classes: int) -> float:
-    """Mean recall over the classes that occur among the labels."""
-    matrix = confusion_matrix(predicted, labels, num_classes)
+def balanced_accuracy(matrix: Tensor) -> float:
+    """Mean recall over the classes that occur among the labels, from a confusion matrix."""
     return precision_recall_f1(matrix)[1][matrix.sum(1) > 0].mean().item()
 
 
@@ -64,10 +61,14 @@ def mean_absolute_error(predicted: Tensor, targets: Tensor) -> float:
 
 
 def r_squared(predicted: Tensor, targets: Tensor) -> float:
-    """1 - residual variance / variance of the targets; 0 is as good as always answering the mean."""
+    """1 - residual variance / variance of the targets; 0 is as good as always answering the mean.
+
+    Where all targets are equal there is nothing to explain: 1 for a perfect answer, 0 for any other.
+    """
     targets = targets.double()
-    spread = (targets - targets.mean()).square().sum()
-    return 1 - ((predicted.double() - targets).square().sum() / spread.clamp(min=1e-300)).item()
+    residue = (predicted.double() - targets).square().sum().item()
+    spread = (targets - targets.mean()).square().sum().item()
+    return 1 - residue / spread if spread else float(residue == 0)
 
 
 def bits(nats: float) -> float:
@@ -81,15 +82,8 @@ def token_nll(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def wasserstein(samples: Tensor, targets: Tensor) -> float:
-    """Earth mover's distance between two sets of numbers: the area between their sorted values.
-
-    The longer set is read at the quantiles of the shorter, so sizes may differ.
-    """
-    count = min(samples.numel(), targets.numel())
-    levels = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    a, b = (_quantiles(values.double().flatten(), levels) for values in (samples, targets))
-    return (a - b).abs().mean().item()
-
-
-def _quantiles(values: Tensor, levels: Tensor) -> Tensor:
-    return values.sort().values[(levels * values.numel()).long()]
+    """Earth mover's distance between two sets of numbers, of any sizes: the area between their CDFs."""
+    a, b = (values.double().flatten().sort().values for values in (samples, targets))
+    steps = torch.cat([a, b]).sort().values
+    below = [torch.searchsorted(v, steps[:-1], right=True).double() / len(v) for v in (a, b)]
+    return ((below[0] - below[1]).abs() * steps.diff()).sum().item()

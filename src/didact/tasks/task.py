@@ -5,6 +5,7 @@ yields two, the second computed after the first was applied.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,15 +84,24 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-@torch.inference_mode()
-def outputs_of(model: nn.Module, split: Split, batch_size: int, workers: int = 0) -> tuple[Tensor, Tensor]:
-    """Outputs and targets of a whole split on the CPU, the model in evaluation mode; its mode is restored."""
-    training, device = model.training, device_of(model)
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[torch.device]:
+    """Evaluation mode without gradients, its own mode restored after; gives the device the model lies on."""
+    training = model.training
     model.eval()
+    try:
+        with torch.inference_mode():
+            yield device_of(model)
+    finally:
+        model.train(training)
+
+
+def outputs_of(model: nn.Module, split: Split, batch_size: int, workers: int = 0) -> tuple[Tensor, Tensor]:
+    """Outputs and targets of a whole split on the CPU, the model in evaluation mode."""
     outputs, targets = [], []
-    for batch in ordered_batches(split, batch_size, workers=workers):
-        inputs, target = (tensor.to(device) for tensor in batch)
-        outputs.append(model(inputs).float().cpu())
-        targets.append(target.cpu())
-    model.train(training)
+    with evaluating(model) as device:
+        for batch in ordered_batches(split, batch_size, workers=workers):
+            inputs, target = (tensor.to(device) for tensor in batch)
+            outputs.append(model(inputs).float().cpu())
+            targets.append(target.cpu())
     return torch.cat(outputs), torch.cat(targets)

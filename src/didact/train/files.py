@@ -6,6 +6,7 @@ Nothing here can run code when it is read: numbers and names are JSON, tensors a
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise RunError(f"{path}: cannot be written ({error.strerror}); what was there is untouched") from None
 
 
@@ -70,7 +72,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and metadata.
+    """Read tensors and metadata; of a file that is not ours, the tensors only.
 
     Raises:
         RunError: Missing, not safetensors (a pickle, say), or of a newer format.
@@ -79,8 +81,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RunError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items() if k != "format"}
+            texts = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        ours = "format_version" in texts
+        metadata = {key: json.loads(text) for key, text in texts.items() if ours and key != "format"}
     except (SafetensorError, ValueError) as error:
         kind = "a pickle, which could run code" if _is_pickle(path) else "damaged or another format"
         raise RunError(

@@ -1,5 +1,6 @@
 """``fit``: from a model's name and a data set's to a trained, scored, recorded run."""
 
+import shlex
 import signal
 import tempfile
 import threading
@@ -16,7 +17,7 @@ from didact.data.card import data_card
 from didact.data.open import Data
 from didact.errors import RunError, UsageError
 from didact.train.files import load_tensors, load_tree, same_tensors, save_tree, write_json
-from didact.train.loop import Loop, Observer
+from didact.train.loop import Interrupted, Loop, Observer
 from didact.train.progress import Progress
 from didact.train.recipe import Recipe, make_recipe
 from didact.train.record import Record, TensorBoard
@@ -66,7 +67,7 @@ def fit_recipe(
         task = make_task(recipe, data.facts)
         network, arguments = build_for(recipe, data.facts)
         device = choose_device(recipe)
-        loop = Loop(recipe, task, network.to(device), data.splits, device)
+        loop = Loop(recipe, task, network, data.splits, device)
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / "facts.json", data.facts.to_dict())
         write_json(directory / "data.json", data_card(data))
@@ -90,7 +91,7 @@ def resume(directory: str | Path, *, quiet: bool = True, observers: Sequence[Obs
         data = run.data()
         network, arguments = build_for(run.recipe, data.facts)
         device = choose_device(run.recipe)
-        loop = Loop(run.recipe, run.task, network.to(device), data.splits, device)
+        loop = Loop(run.recipe, run.task, network, data.splits, device)
         state = run.directory / "state.safetensors"
         if state.exists():
             loop.load(load_tree(state))
@@ -166,18 +167,12 @@ def _train(
         )
 
     loop.checkpoint = checkpoint
-    loop.observers = [
-        record,
-        *([] if quiet else [Progress()]),
-        *([TensorBoard(directory / "events")] if find_spec("tensorboard") else []),
-        *observers,
-    ]
-    if recipe.compile:
-        loop.model.compile()
-    with _stoppable(loop):
-        loop.run()
-    loop.model.load_state_dict(loop.best)
-    _finish(run, loop, data)
+    loop.observers = [record, *observers]
+    with _resumable(directory):
+        with _shown(loop, quiet), _on_board(loop, directory / "events"), _stoppable(loop):
+            loop.run()
+        loop.model.load_state_dict(loop.best)
+        _finish(run, loop, data)
     return Run(directory)
 
 
@@ -240,6 +235,45 @@ def _seeded(recipe: Recipe) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def _shown(loop: Loop, quiet: bool) -> Iterator[None]:
+    """Show progress, and leave the terminal tidy whatever ends the training."""
+    if quiet:
+        yield
+        return
+    progress = Progress()
+    progress.introduce(loop)
+    loop.observers = [progress, *loop.observers]
+    try:
+        yield
+    finally:
+        progress.close()
+
+
+@contextmanager
+def _on_board(loop: Loop, directory: Path) -> Iterator[None]:
+    """Write TensorBoard events too, where that extra is installed."""
+    if not find_spec("tensorboard"):
+        yield
+        return
+    board = TensorBoard(directory)
+    loop.observers = [*loop.observers, board]
+    try:
+        yield
+    finally:
+        board.close()
+
+
+@contextmanager
+def _resumable(directory: Path) -> Iterator[None]:
+    """Where a run is stopped, say how to go on with it."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as stop:
+        how = f"didact train --resume {shlex.quote(str(directory))} goes on"
+        raise type(stop)(f"{str(stop) or 'stopped'}; {how}") from None
 
 
 @contextmanager

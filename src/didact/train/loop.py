@@ -21,6 +21,7 @@ from didact.data.batches import Batch, Split, TensorSplit, count_batches, epoch_
 from didact.errors import DidactError
 from didact.tasks.task import Numbers, Step, Task
 from didact.train.average import WeightAverage
+from didact.train.compiled import CannotCompile, CompiledStep, tracing_gradients
 from didact.train.nonfinite import explain
 from didact.train.optimize import group_lr, make_optimizers
 from didact.train.recipe import Recipe
@@ -74,8 +75,11 @@ class Loop:
         observers: Sequence[Observer] = (),
         checkpoint: Callable[["Loop"], None] | None = None,
     ):
-        self.recipe, self.task, self.model, self.device = recipe, task, model, device
-        self.observers, self.checkpoint = observers, checkpoint
+        self.recipe, self.task, self.device = recipe, task, device
+        self.model = model.to(device)
+        if recipe.channels_last and task.facts.inputs == "image":
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.observers, self.checkpoint = list(observers), checkpoint
         self.splits = {name: place(split, device, recipe.channels_last) for name, split in splits.items()}
         self.optimizers = make_optimizers(recipe, task.groups(model))
         self.average = WeightAverage(model, recipe.ema) if recipe.ema else None
@@ -91,6 +95,7 @@ class Loop:
         self.batches = count_batches(self.splits["train"], recipe.batch_size)
         self.updates = math.ceil(self.batches / recipe.accumulate)  # in an epoch
         self.curve_every = max(recipe.epochs * self.updates // CURVE_POINTS, 1)
+        self.compiled = self.compile() if recipe.compile else None
         self.seen: list[tuple[Step, int]] = []  # steps whose numbers are not read yet, and their examples
         self.started = self.saved = time.monotonic()
 
@@ -101,9 +106,10 @@ class Loop:
             NonFiniteError: A loss is NaN or infinite.
             Interrupted: ``stop_asked`` was set; the state is saved first.
         """
-        while not self.at.finished:
-            self.train_epoch()
-            self.close_epoch()
+        with tracing_gradients() if self.compiled else nullcontext():
+            while not self.at.finished:
+                self.train_epoch()
+                self.close_epoch()
 
     def train_epoch(self) -> None:
         """The rest of the current epoch."""
@@ -128,6 +134,13 @@ class Loop:
 
     def update(self, batches: list[Batch]) -> None:
         """One update of every group, each from all the batches given."""
+        if not (self.compiled and self.compiled_update(batches)):
+            self.plain_update(batches)
+        if self.average:
+            self.average.update(self.model)
+
+    def plain_update(self, batches: list[Batch]) -> None:
+        """Ask the task for its steps one after the other; each is applied before the next is computed."""
         rounds = [self.task.losses(self.model, batch) for batch in batches]
         while True:
             group = None
@@ -146,8 +159,29 @@ class Loop:
             if group is None:
                 break
             self.apply(group)
-        if self.average:
-            self.average.update(self.model)
+
+    def compiled_update(self, batches: list[Batch]) -> bool:
+        """The same for a task of one step, as one compiled graph; False where that cannot be."""
+        assert self.compiled
+        for k, batch in enumerate(batches):
+            try:
+                with self.autocast():
+                    step, gradients = self.compiled(batch, 1 / len(batches))
+            except CannotCompile:
+                self.compiled = None
+                return False
+            self.observe(batch, step)
+            for parameter, gradient in zip(self.parameters[step.group], gradients, strict=True):
+                parameter.grad = gradient if k == 0 else parameter.grad + gradient
+        self.apply(step.group)
+        return True
+
+    def compile(self) -> CompiledStep | None:
+        """Compile each part of the model; where there is one optimizer and no scaler, the whole step."""
+        for part in self.task.groups(self.model).values():
+            part.compile()
+        whole = len(self.optimizers) == 1 and not self.scaler
+        return CompiledStep(self.task, self.model, *self.parameters.values()) if whole else None
 
     def apply(self, group: str) -> None:
         """Clip the group's gradients and let its optimizer step."""

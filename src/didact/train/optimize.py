@@ -55,7 +55,7 @@ def optimizer_options(recipe: Recipe) -> dict[str, Any]:
     Raises:
         UsageError: The recipe sets an option that the optimizer does not have; it is never ignored.
     """
-    known = inspect.signature(OPTIMIZERS[recipe.optimizer]).parameters
+    known = _knobs(recipe.optimizer)
     options: dict[str, Any] = {}
     if "fused" in known:
         options["fused"] = True
@@ -64,6 +64,7 @@ def optimizer_options(recipe: Recipe) -> dict[str, Any]:
     chosen = {
         "momentum": recipe.momentum,
         "betas": recipe.betas,
+        "rho": recipe.rho,
         "nesterov": recipe.nesterov or None,
         "weight_decay": recipe.weight_decay or None,
     }
@@ -71,11 +72,17 @@ def optimizer_options(recipe: Recipe) -> dict[str, Any]:
         if value is None:
             continue
         if name not in known:
-            takers = [other for other, cls in OPTIMIZERS.items() if name in inspect.signature(cls).parameters]
+            takers = [other for other in OPTIMIZERS if name in _knobs(other)]
             raise UsageError(f"{name}={value}: {recipe.optimizer} has no {name}; {', '.join(takers)} have")
-        options[name] = value
+        options[known[name]] = value
     if options.get("nesterov") and not options.get("momentum"):
         raise UsageError("nesterov=true needs a momentum above 0, such as 0.9")
     if recipe.optimizer == "adamw" and recipe.weight_decay == 0:
         options["weight_decay"] = 0.0  # torch's default is 0.01; the recipe's word is the one that counts
     return options
+
+
+def _knobs(optimizer: str) -> dict[str, str]:
+    """What can be set of an optimizer, and by which name torch knows it."""
+    knobs = {name: name for name in inspect.signature(OPTIMIZERS[optimizer]).parameters}
+    return knobs | {"rho": "alpha"} if optimizer == "rmsprop" else knobs

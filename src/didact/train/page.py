@@ -42,6 +42,7 @@ p { margin: 0 0 12px; max-width: 92ch; }
 .quiet, figcaption { color: var(--quiet); font-size: 14px; }
 .warn { border-left: 4px solid var(--warn); border-radius: 0 6px 6px 0; padding: 8px 14px;
   background: var(--tint); }
+.warn ul { margin: 0; padding-left: 20px; }
 figure { margin: 0; }
 figure.drawn { background: #fff; border-radius: 8px; padding: 10px; text-align: center; }
 figure.drawn img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
@@ -57,7 +58,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 table.few { width: auto; min-width: 45%; }
 tr.first td.number { font-weight: 700; }
 td code { overflow-wrap: anywhere; }
-td:first-child code { white-space: nowrap; }
+td:first-child code, .origin { white-space: nowrap; }
 td .meter { margin-top: 8px; }
 code, pre { font: 13px/1.6 ui-monospace, Menlo, Consolas, monospace; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; padding: 14px 16px;
@@ -92,14 +93,16 @@ summary { cursor: pointer; color: var(--accent); font-size: 14px; padding: 4px 0
 footer { color: var(--quiet); font-size: 13px; margin-top: 20px; }
 @media (max-width: 640px) {
   section { padding: 18px 16px; } .score { text-align: left; } h1 { font-size: 27px; }
-  main, .bar { padding: 0 12px; } }
+  main, .bar { padding: 0 12px; } td:last-child { min-width: 180px; }
+  figure.drawn { overflow-x: auto; } figure.drawn img { max-width: none; height: auto; } }
 @media print {
   :root { --ground: #fff; --card: #fff; --ink: #000; --quiet: #444; --line: #ccc; --accent: #005b8f;
     --warn: #9a3d00; --tint: #f4f4f4; --shade: 213 94 0; color-scheme: light; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { font-size: 11pt; } nav { display: none; } main, .bar { max-width: none; padding: 0; }
+  body { font-size: 9.5pt; } table, .quiet { font-size: 9pt; } th, td { padding: 3px 12px 3px 0; }
+  figure.drawn img { max-height: 11cm; } nav { display: none; } main, .bar { max-width: none; padding: 0; }
   section { border: 0; padding: 0; margin-top: 18pt; } h2, h3 { break-after: avoid; }
-  figure, tr, pre { break-inside: avoid; }
+  figure, tr, pre { break-inside: avoid; } section > p:has(+ .gallery) { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """

@@ -5,6 +5,7 @@ everything else is refused with the value, the rule and the fix.
 """
 
 import types
+from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin
 
 from didact.errors import UsageError, suggest
@@ -25,6 +26,8 @@ def parse(name: str, text: str, declared: Any) -> Any:
     options = _options(declared)
     if type(None) in options and text.strip().lower() in ("none", "null", ""):
         return None
+    if "," in text:  # several values, where several are allowed, before one text with a comma in it
+        options = tuple(sorted(options, key=lambda option: not isinstance(option, types.GenericAlias)))
     for option in options:
         if option is not type(None):
             try:
@@ -108,17 +111,17 @@ def _fits(value: Any, option: Any) -> bool:
         right_length = inner[-1] is Ellipsis or (isinstance(value, list | tuple) and len(value) == len(inner))
         return isinstance(value, list | tuple) and right_length and all(_fits(v, inner[0]) for v in value)
     if origin is dict:
-        return isinstance(value, dict) and all(_fits(v, float) for v in value.values())
-    if option is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if option is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, dict) and all(_fits(k, str) and _fits(v, float) for k, v in value.items())
+    if option in (int, float):  # NumPy's numbers are welcome
+        return isinstance(value, Integral if option is int else Real) and not isinstance(value, bool)
     return isinstance(value, option)
 
 
 def _coerced(value: Any, option: Any) -> Any:
-    if option is float:
-        return float(value)
+    if option in (int, float):
+        return option(value)
+    if get_origin(option) is dict:
+        return {key: float(number) for key, number in value.items()}
     if get_origin(option) is tuple:
         inner = get_args(option)
         if inner[-1] is not Ellipsis and len(value) != len(inner):

@@ -1,5 +1,7 @@
 """Progress on the terminal: a live bar where there is one, a line an epoch where there is none."""
 
+import os
+import sys
 import time
 from typing import Any
 
@@ -7,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from didact.catalog import find
 from didact.tasks.task import Numbers
 from didact.train.loop import Loop
 
@@ -15,9 +18,20 @@ class Progress:
     """Prints to standard error; standard output is for data."""
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or _console()
         self.bar: Bar | None = None
         self.begun: tuple[float, int] | None = None  # clock and updates when this leg of the run began
+
+    def introduce(self, loop: Loop) -> None:
+        """Say what is trained, and where a resumed run goes on."""
+        parameters = sum(parameter.numel() for parameter in loop.model.parameters())
+        lines = [
+            f"{loop.recipe.model}: {find(loop.recipe.model).about}",
+            f"{parameters:,} parameters, {loop.batches:,} batches an epoch, on {loop.device}",
+        ]
+        if loop.at.step:
+            lines.append(f"going on in epoch {loop.at.epoch + 1}, after {loop.at.step:,} updates")
+        self.console.print("\n".join(lines), markup=False)
 
     def on_step(self, loop: Loop, numbers: Numbers) -> None:
         """Move the live bar."""
@@ -36,9 +50,7 @@ class Progress:
             self.bar.start()
         name, value = next(iter(numbers.items()))
         share = loop.at.epoch + loop.at.batch / loop.batches
-        self.bar.update(
-            self.bar.task_ids[0], completed=int(share), now=f"{name} {value:.4f}{self.left(loop)}"
-        )
+        self.bar.update(self.bar.task_ids[0], completed=share, now=f"{name} {value:.4f}{self.left(loop)}")
 
     def on_epoch(self, loop: Loop, record: dict[str, Any]) -> None:
         """Print the epoch's line; a star marks the best so far."""
@@ -58,8 +70,6 @@ class Progress:
             f"epoch {record['epoch']:>{width}}/{loop.recipe.epochs}  {'  '.join(shown)}"
             f"{self.left(loop)}{star}"
         )
-        if loop.at.finished:
-            self.close()
 
     def close(self) -> None:
         """Take the live bar away."""
@@ -72,6 +82,12 @@ class Progress:
             return ""
         pace = (time.monotonic() - self.begun[0]) / (loop.at.step - self.begun[1])
         return f"  {in_time(pace * (loop.recipe.epochs * loop.updates - loop.at.step))} left"
+
+
+def _console() -> Console:
+    """Standard error; a live bar needs a terminal that can draw one, whatever FORCE_COLOR says."""
+    live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return Console(stderr=True, highlight=False, soft_wrap=True, force_terminal=None if live else False)
 
 
 def in_time(seconds: float) -> str:

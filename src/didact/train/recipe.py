@@ -8,10 +8,10 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
-from itertools import pairwise
+from functools import cache, partial
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -73,6 +73,8 @@ class Recipe:
     """Look-ahead momentum, of sgd."""
     betas: tuple[float, float] | None = None
     """Decay of the two moments, of adam and its kin."""
+    rho: float | None = None
+    """Decay of the mean squared gradient, of rmsprop (0.99 by default, the notes: 0.9) and adadelta."""
     weight_decay: float = 0.0
     """L2 pull on the weights; adamw applies it apart from the gradient."""
     schedule: ScheduleName = "constant"
@@ -109,7 +111,7 @@ class Recipe:
     threads: int = 0
     """CPU threads of torch; 0 leaves torch's choice."""
     checkpoint_every: float = 60.0
-    """Seconds between two saves of the training state within an epoch; every epoch's end is saved too."""
+    """Seconds between two saves of the training state; the end of training is saved too."""
 
     model_args: dict[str, Any] = field(default_factory=dict)
     """Constructor arguments of the model."""
@@ -119,12 +121,22 @@ class Recipe:
     """Where each value came from."""
 
     def __post_init__(self) -> None:
-        for name, rule in RULES.items():
-            value, (holds, words) = getattr(self, name), rule
+        def settle(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        for name, declared in recipe_types().items():
+            if name not in PARTS:
+                settle(name, check(name, getattr(self, name), declared))
+        settle("model", canonical(self.model))
+        if self.model_args or self.task_args:  # an unknown name is refused by whoever takes the arguments
+            for part, types in knob_types(self.model).items():
+                if part in PARTS:
+                    given = getattr(self, part)
+                    settle(part, {k: check(k, v, types[k]) if k in types else v for k, v in given.items()})
+        for name, (holds, words) in RULES.items():
+            value = getattr(self, name)
             if value is not None and not holds(value):
                 raise UsageError(f"{name}={value}: {words}")
-        if self.model != canonical(self.model):
-            object.__setattr__(self, "model", canonical(self.model))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Each knob with its value and where it came from."""
@@ -142,29 +154,31 @@ class Recipe:
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
             values = {key: entry["value"] for key, entry in saved.items()}
-            origin = {key: entry["from"] for key, entry in saved.items()}
+            origin = {key: entry["from"] for key, entry in saved.items() if entry["from"] != "default"}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunError(f"{path}: not a recipe ({type(error).__name__}: {error})") from None
         hints = recipe_types()
         unknown = next((key for key in values if key not in hints), None)
         if unknown:
             raise RunError(f"{path}: unknown knob {unknown!r}; {suggest(unknown, hints)}")
-        checked: dict[str, Any] = {
-            key: value if isinstance(value, dict) else check(key, value, hints[key])
-            for key, value in values.items()
-        }
-        return cls(**checked, origin=origin)
+        try:
+            return cls(**values, origin=origin)
+        except UsageError as error:
+            raise RunError(f"{path}: {error}") from None
 
 
+PARTS = ("model_args", "task_args")  # knobs of the model and of the task, each under its own name
+INFINITY = float("inf")
 RULES: Mapping[str, tuple[Any, str]] = {
     "epochs": (lambda v: v >= 1, "at least 1 epoch is needed"),
     "batch_size": (lambda v: v >= 1, "at least 1 example is needed in a batch"),
     "accumulate": (lambda v: v >= 1, "at least 1 batch is needed for an update"),
-    "lr": (lambda v: 0 < v < float("inf"), "a learning rate is positive, such as 0.001"),
+    "lr": (lambda v: 0 < v < INFINITY, "a learning rate is positive, such as 0.001"),
     "momentum": (lambda v: 0 <= v < 1, "choose from 0 to less than 1"),
     "betas": (lambda v: all(0 <= b < 1 for b in v), "each from 0 to less than 1, such as 0.9,0.999"),
-    "weight_decay": (lambda v: v >= 0, "it must not be negative"),
-    "warmup": (lambda v: v >= 0, "it must not be negative"),
+    "rho": (lambda v: 0 <= v < 1, "choose from 0 to less than 1"),
+    "weight_decay": (lambda v: 0 <= v < INFINITY, "it must be finite and not negative"),
+    "warmup": (lambda v: 0 <= v < INFINITY, "it must be finite and not negative"),
     "step_epochs": (lambda v: v >= 1, "at least 1 epoch lies between two drops"),
     "decay": (lambda v: 0 < v <= 1, "a factor above 0 and at most 1"),
     "plateau_patience": (lambda v: v >= 1, "at least 1 epoch"),
@@ -178,7 +192,18 @@ RULES: Mapping[str, tuple[Any, str]] = {
     "threads": (lambda v: v >= 0, "0 leaves torch's choice"),
     "seed": (lambda v: 0 <= v < 2**63, "a whole number from 0 on"),
     "checkpoint_every": (lambda v: v > 0, "a positive number of seconds"),
-    "lr_scale": (lambda v: all(s > 0 for s in v.values()), "factors must be positive"),
+    "lr_scale": (lambda v: all(0 < s < INFINITY for s in v.values()), "factors must be positive and finite"),
+}
+
+IDLE: Mapping[str, tuple[Any, str]] = {  # when a knob would change nothing, and what it needs
+    "fold": (lambda r: not r.folds, "folds, such as folds=5"),
+    "split": (lambda r: r.folds, "folds=0, since folds split the data another way"),
+    "step_epochs": (lambda r: r.schedule != "step", "schedule=step"),
+    "plateau_patience": (lambda r: r.schedule != "plateau", "schedule=plateau"),
+    "decay": (
+        lambda r: r.schedule not in ("step", "plateau", "exponential"),
+        "schedule=step, plateau or exponential",
+    ),
 }
 
 
@@ -213,65 +238,61 @@ def make_recipe(
     """
     base = Recipe.load(file) if file else None
     name = canonical(model or (base.model if base else Recipe.model))
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    if base and base.model == name:
+    values: dict[str, Any]
+    if base:
+        if base.model != name:
+            raise UsageError(f"{file} is a recipe of {base.model}; leave {name} out, or the file")
         values = {key: getattr(base, key) for key in recipe_types()}
-        sources = {key: f"file {file}" if came != "default" else came for key, came in base.origin.items()}
+        sources = dict.fromkeys(base.origin, f"file {file}")
     else:
         values = {"data": find(name).data, **find(name).recipe}
         sources = dict.fromkeys(values, f"default of {name}")
-    values["model"] = name
-    for key, value in {"model": model, "data": data}.items():
-        if value is not None:
-            sources[key] = origin
-    if data is not None:
-        values["data"] = data
-    typed = {
-        key: _known(name, key, lambda t, k=key, v=value: check(k, v, t))
-        for key, value in (given or {}).items()
-    }
-    typed |= {
-        key: _known(name, key, lambda t, k=key, v=text: parse(k, v, t))
-        for key, text in (settings or {}).items()
-    }
-    values["model_args"] = dict(values.get("model_args", {}))
-    values["task_args"] = dict(values.get("task_args", {}))
-    for key, (kind, value) in typed.items():
-        plain = key.replace("-", "_")
-        if kind == "recipe":
-            values[plain] = value
-        else:
-            values[kind][plain] = value
-        sources[plain if kind == "recipe" else kind] = origin
-    return Recipe(**values, origin=sources)
+    values |= {"model": name} | {part: dict(values.get(part, {})) for part in PARTS}
+    if model is not None:
+        sources["model"] = origin
+    typed: dict[str, tuple[str, Any]] = {} if data is None else {"data": ("recipe", data)}
+    for key, value in (given or {}).items():
+        typed[key.replace("-", "_")] = _known(name, key, partial(check, key, value))
+    for key, text in (settings or {}).items():
+        typed[key.replace("-", "_")] = _known(name, key, partial(parse, key, text))
+    if "optimizer" in typed and typed["optimizer"][1] != values.get("optimizer"):
+        for key in ("momentum", "nesterov", "betas", "rho"):  # the model's own belong to its own optimizer
+            if sources.get(key) == f"default of {name}":
+                del values[key], sources[key]
+    for key, (part, value) in typed.items():
+        (values if part == "recipe" else values[part])[key] = value
+        sources[key if part == "recipe" else part] = origin
+    recipe = Recipe(**values, origin=sources)
+    for key, (idle, needs) in IDLE.items():
+        if key in typed and idle(recipe):
+            raise UsageError(f"{key}={values[key]} would change nothing: it needs {needs}")
+    return recipe
 
 
-def _known(model: str, key: str, read: Any) -> tuple[str, Any]:
+def _known(model: str, key: str, read: Callable[[Any], Any]) -> tuple[str, Any]:
     """Which part of the recipe a key belongs to, and its value read by the type declared there."""
     plain = key.replace("-", "_")
-    hints = recipe_types()
-    if plain in hints and plain not in ("model_args", "task_args", "model"):
-        return "recipe", read(hints[plain])
-    arguments = constructor_arguments(model)
-    if plain in arguments:
-        return "model_args", read(arguments[plain].annotation)
-    knobs = task_knobs(model)
-    if plain in knobs:
-        return "task_args", read(knobs[plain])
-    known = [*hints, *arguments, *knobs]
-    raise UsageError(f"unknown setting {key!r}; {suggest(plain, known)}")
+    parts = knob_types(model)
+    for part, types in parts.items():
+        if plain in types:
+            return part, read(types[plain])
+    if plain == "model":
+        raise UsageError(f"the model is {model}, named first; it is no setting")
+    raise UsageError(f"unknown setting {key!r}; {suggest(plain, chain.from_iterable(parts.values()))}")
 
 
-def task_knobs(model: str) -> dict[str, Any]:
-    """The knobs of every task that a model can learn, with their declared types."""
+def knob_types(model: str) -> dict[str, dict[str, Any]]:
+    """The declared type of every knob by the part of the recipe it belongs to."""
     from didact.tasks.choose import TASKS
 
-    knobs: dict[str, Any] = {}
-    for name in find(model).tasks:
-        hints = get_type_hints(TASKS[name])
-        knobs |= {f.name: hints[f.name] for f in fields(TASKS[name]) if f.name != "facts"}
-    return knobs
+    tasks = [TASKS[name] for name in find(model).tasks]
+    return {
+        "recipe": {k: declared for k, declared in recipe_types().items() if k not in ("model", *PARTS)},
+        "model_args": {k: parameter.annotation for k, parameter in constructor_arguments(model).items()},
+        "task_args": {
+            f.name: get_type_hints(t)[f.name] for t in tasks for f in fields(t) if f.name != "facts"
+        },
+    }
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,25 @@ class TensorBoard:
         """Nothing: epochs are enough."""
 
     def on_epoch(self, loop: Loop, record: dict[str, Any]) -> None:
-        """Write the epoch's scalars."""
-        if self.writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+        """Write the epoch's scalars as one event."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-            self.writer = SummaryWriter(str(self.directory), purge_step=record["step"])
-        self.writer.add_scalar("lr", record["lr"], record["step"])
+        step, now = record["step"], time.time()
+        if self.writer is None:
+            self.directory.mkdir(exist_ok=True)
+            self.writer = EventFileWriter(str(self.directory))
+            again = SessionLog(status=SessionLog.START)  # a resumed run replaces what comes after this step
+            self.writer.add_event(Event(wall_time=now, step=step, session_log=again))
+        scalars = {"lr": record["lr"]}
         for part in ("train", "val"):
             for name, value in record[part].items():
-                tag = f"loss/{part}" if name == "loss" else f"metric/{part}/{name}"
-                self.writer.add_scalar(tag, value, record["step"])
-        self.writer.flush()
+                scalars[f"loss/{part}" if name == "loss" else f"metric/{part}/{name}"] = value
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self.writer.add_event(Event(wall_time=now, step=step, summary=Summary(value=values)))
+
+    def close(self) -> None:
+        """Write what is still queued."""
+        if self.writer is not None:
+            self.writer.close()

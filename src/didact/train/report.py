@@ -230,7 +230,7 @@ def _data(run: Run) -> str:
     shape = "×".join(str(side) for side in card["input_shape"])
     facts = {
         "inputs": f"{card['inputs']}, {shape}",
-        "to predict": _target(run, card),
+        "to learn": _target(run, card),
         **{
             f"{split} examples" if card["inputs"] != "tokens" else f"{split} tokens": f"{size:,}"
             for split, size in card["sizes"].items()
@@ -253,7 +253,7 @@ def _data(run: Run) -> str:
 def _target(run: Run, card: Mapping[str, Any]) -> str:
     if card["target"] == "class":
         return f"{card['target_name']}, {count(len(card['classes']), 'class')}"
-    return {"next": "the next token", "none": "samples alike"}.get(card["target"], card["target_name"])
+    return {"next": "the next token", "none": "their distribution"}.get(card["target"], card["target_name"])
 
 
 def _problems(problems: list[str]) -> str:
@@ -334,7 +334,7 @@ def _knob_row(name: str, entry: Entry, docs: Mapping[str, str]) -> list[str]:
     return [
         f"<code>{escape(name)}</code>",
         f"<code>{escape(setting(entry['value']))}</code>",
-        escape(entry["from"]),
+        f'<span class="origin">{escape(entry["from"])}</span>',
         f'<span class="quiet">{escape(about)}</span>',
     ]
 

@@ -51,8 +51,7 @@ def read_rows(path: Path, files: Mapping[str, Path]) -> Rows:
     merged: Rows | None = None
     for split, file in files.items():
         name = shown(file, root) if path.is_dir() else file.name
-        read = _read_json if file.suffix.lower() == ".jsonl" else _read_csv
-        merged = _merged(merged, read(file, split, name), name)
+        merged = _merged(merged, parse_rows(read_text(file, name), name, split), name)
     if merged is None or not merged.rows:
         raise DataError(f"{path}: no rows below the header", merged.problems if merged else ())
     return _split_by_column(merged, path) if set(files) == {"all"} and "split" in merged.columns else merged
@@ -60,13 +59,24 @@ def read_rows(path: Path, files: Mapping[str, Path]) -> Rows:
 
 def columns_of(file: Path) -> list[str]:
     """The column names of a file, to tell what it is."""
+    text = read_text(file, file.name)
     if file.suffix.lower() == ".jsonl":
-        return _read_json(file, "all", file.name).columns
-    return _header(next(_lines(read_text(file, file.name), file.name), (1, []))[1], file.name)
+        return _parse_json(text, "all", file.name).columns
+    return _header(next(_lines(text, file.name), (1, []))[1], file.name)
 
 
-def _read_csv(file: Path, split: str, name: str) -> Rows:
-    lines = _lines(read_text(file, name), name)
+def parse_rows(text: str, name: str, split: str = "all") -> Rows:
+    """The rows in the text of a file, whose name tells JSON lines from cells and stands in messages.
+
+    Raises:
+        DataError: The first line names no columns, or a quote is left open.
+    """
+    parse = _parse_json if name.lower().endswith(".jsonl") else _parse_csv
+    return parse(text, split, name)
+
+
+def _parse_csv(text: str, split: str, name: str) -> Rows:
+    lines = _lines(text, name)
     header = _header(next(lines, (1, []))[1], name)
     found = Rows([column for column in header if column], [])
     if len(found.columns) < len(header):
@@ -81,13 +91,13 @@ def _read_csv(file: Path, split: str, name: str) -> Rows:
     return found
 
 
-def _read_json(file: Path, split: str, name: str) -> Rows:
+def _parse_json(text: str, split: str, name: str) -> Rows:
     found = Rows([], [])
-    for line, text in enumerate(read_text(file, name).split("\n"), 1):
-        if not text.strip():
+    for line, record_text in enumerate(text.split("\n"), 1):
+        if not record_text.strip():
             continue
         try:
-            record = json.loads(text)
+            record = json.loads(record_text)
         except (ValueError, RecursionError) as error:
             found.problems.append(Problem(f"{name}:{line}", f"not JSON ({error})"))
             continue
