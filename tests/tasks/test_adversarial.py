@@ -130,13 +130,15 @@ def test_each_step_is_computed_against_the_discriminator_just_improved(gan, real
     assert step.loss.item() != F.softplus(-gan.discriminator(fake)).mean().item()
 
 
-@pytest.mark.parametrize(("count", "d_steps"), [(12, 1), (12, 2), (12, 5), (12, 12), (128, 50), (4, 3), (1, 1)])
+@pytest.mark.parametrize(
+    ("count", "d_steps"), [(12, 1), (12, 2), (12, 5), (12, 12), (128, 50), (4, 3), (1, 1)]
+)
 def test_as_many_discriminator_steps_as_asked_use_every_example_once(gan, count, d_steps):
     shown = []
     gan.discriminator.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].flatten().tolist()))
     steps = steps_of(Adversarial(FACTS, d_steps=d_steps), gan, torch.arange(100.0, 100 + count)[:, None])
     assert [step.group for step in steps] == ["discriminator"] * d_steps + ["generator"]
-    assert sum(shown[0:-1:2], []) == list(range(100, 100 + count))
+    assert [value for part in shown[0:-1:2] for value in part] == list(range(100, 100 + count))
 
 
 def test_a_short_batch_gives_a_step_an_example(gan):

@@ -20,7 +20,9 @@ LOG2 = math.log(2)
 
 def made(count=40, classes=10, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, classes, generator=generator), torch.randint(classes, (count,), generator=generator)
+    return torch.randn(count, classes, generator=generator), torch.randint(
+        classes, (count,), generator=generator
+    )
 
 
 def one_loss(task, model, batch):
@@ -101,7 +103,10 @@ def test_worked_examples_w5_and_w6(class_facts):
     logits = torch.tensor([[2.0, 1.0, 0.1]], dtype=torch.float64)
     assert logits.softmax(1)[0].tolist() == pytest.approx([0.65900, 0.24243, 0.09857], abs=5e-6)
     assert task.loss(logits, first).item() == pytest.approx(0.41703, abs=5e-6)
-    for shares, nats, bits in (([0.66, 0.24, 0.10], 0.41552, 0.59946), ([0.10, 0.66, 0.24], 2.30259, 3.32193)):
+    for shares, nats, bits in (
+        ([0.66, 0.24, 0.10], 0.41552, 0.59946),
+        ([0.10, 0.66, 0.24], 2.30259, 3.32193),
+    ):
         loss = task.loss(torch.tensor([shares], dtype=torch.float64).log(), first).item()
         assert loss == pytest.approx(nats, abs=5e-6)
         assert loss / LOG2 == pytest.approx(bits, abs=5e-6)

@@ -36,7 +36,9 @@ def test_loss_is_the_mean_over_all_positions(task, bigram):
     batch = torch.randint(5, (3, 4)), torch.randint(5, (3, 4))
     (step,) = task.losses(model, batch)
     logits = model(batch[0])
-    expected = torch.stack([F.cross_entropy(logits[b, t], batch[1][b, t]) for b in range(3) for t in range(4)])
+    expected = torch.stack(
+        [F.cross_entropy(logits[b, t], batch[1][b, t]) for b in range(3) for t in range(4)]
+    )
     assert step.group == "model"
     assert step.loss.item() == pytest.approx(expected.mean().item())
 
@@ -66,7 +68,9 @@ def test_surprise(task, bigram, table):
     bits = task.surprise(model, "ab?c")
     shares = table.softmax(1)
     assert bits[0] == 0
-    assert bits[1:] == pytest.approx([-math.log2(shares[a, b]) for a, b in ((2, 3), (3, 0), (0, 4))], rel=1e-5)
+    assert bits[1:] == pytest.approx(
+        [-math.log2(shares[a, b]) for a, b in ((2, 3), (3, 0), (0, 4))], rel=1e-5
+    )
     assert task.surprise(model, "a") == [0]
     assert task.surprise(model, "") == []
     assert model.training, "a tool leaves no trace"
@@ -98,7 +102,9 @@ def test_the_unknown_token_is_never_written(task, bigram, table, temperature, to
 
 
 def test_top_1_is_the_likeliest(task, bigram, table):
-    assert task.generate(bigram(table), "a", 20, top_k=1) == task.generate(bigram(table), "a", 20, temperature=0)
+    assert task.generate(bigram(table), "a", 20, top_k=1) == task.generate(
+        bigram(table), "a", 20, temperature=0
+    )
 
 
 @pytest.mark.parametrize(("temperature", "top_k"), [(1.0, 0), (0.5, 0), (2.0, 2)])
@@ -122,7 +128,13 @@ def test_top_k_keeps_k_of_equals():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"length": -1}, {"temperature": -0.1}, {"top_k": -1}, {"temperature": math.nan}, {"temperature": math.inf}],
+    [
+        {"length": -1},
+        {"temperature": -0.1},
+        {"top_k": -1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+    ],
 )
 def test_impossible_settings_are_refused(task, bigram, table, wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
@@ -162,4 +174,3 @@ def test_examine(task, bigram, table):
     assert len(read.text) == len(read.bits)
     assert written.text.startswith("abc\n")
     assert outcome.numbers == task.score(bigram(table), split)
-

@@ -33,7 +33,9 @@ def test_losses(given, name):
 @pytest.mark.parametrize(("error", "expected"), [(0, 0), (0.5, 0.125), (1, 0.5), (2, 1.5), (-2, 1.5)])
 def test_smooth_l1_worked_example_w19(given, error, expected):
     """Notes 000, section 2.4.3."""
-    (step,) = Regress(FACTS, loss="smooth-l1").losses(given, (torch.tensor([[float(error)]]), torch.zeros(1, 1)))
+    (step,) = Regress(FACTS, loss="smooth-l1").losses(
+        given, (torch.tensor([[float(error)]]), torch.zeros(1, 1))
+    )
     assert step.loss.item() == pytest.approx(expected)
 
 
@@ -41,7 +43,9 @@ def test_smooth_l1_worked_example_w19(given, error, expected):
 def test_the_best_constant_is_the_mean_or_the_median(given, name, best):
     targets = torch.tensor([[1.0], [2.0], [3.0], [4.0], [100.0]])
     task = Regress(FACTS, loss=name)
-    losses = {c: next(task.losses(given, (torch.full((5, 1), float(c)), targets))).loss.item() for c in range(101)}
+    losses = {
+        c: next(task.losses(given, (torch.full((5, 1), float(c)), targets))).loss.item() for c in range(101)
+    }
     assert min(losses, key=losses.get) == best
 
 

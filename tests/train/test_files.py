@@ -96,7 +96,13 @@ def test_json_keeps_every_letter_and_every_digit(path):
 
 
 TREE = {
-    "progress": {"epoch": 3, "sums": {"loss": [0.1 + 0.2, 7]}, "finished": False, "none": None, "": "empty key"},
+    "progress": {
+        "epoch": 3,
+        "sums": {"loss": [0.1 + 0.2, 7]},
+        "finished": False,
+        "none": None,
+        "": "empty key",
+    },
     "state": {0: {"step": torch.tensor(3.0), "moments": (torch.randn(2, 3), torch.zeros(0))}, 17: {}},
     "groups": [{"betas": (0.9, 0.999), "lr": 1e-3, "nested": ((1, [2]), [])}],
     "types": [
@@ -145,7 +151,13 @@ def test_the_state_of_an_optimizer_comes_back(path):
 
 def test_views_and_shared_storage_are_saved_as_they_look(path):
     base = torch.arange(12.0).reshape(3, 4)
-    tensors = {"whole": base, "tied": base, "column": base[:, 1], "turned": base.t(), "grad": base.requires_grad_()}
+    tensors = {
+        "whole": base,
+        "tied": base,
+        "column": base[:, 1],
+        "turned": base.t(),
+        "grad": base.requires_grad_(),
+    }
     save_tensors(path, tensors, {"model": "x", "arguments": {"widths": [1]}})
     loaded, metadata = load_tensors(path)
     assert same_tensors(loaded, {name: tensor.detach() for name, tensor in tensors.items()}) is None

@@ -43,7 +43,12 @@ def test_the_same_steps_as_torch(name, weight_decay):
     ours, plain = nn.Linear(3, 2), nn.Linear(3, 2)
     plain.load_state_dict(ours.state_dict())
     pair = [
-        (ours, make_optimizers(Recipe(optimizer=name, lr=0.05, weight_decay=weight_decay), {"model": ours})["model"]),
+        (
+            ours,
+            make_optimizers(Recipe(optimizer=name, lr=0.05, weight_decay=weight_decay), {"model": ours})[
+                "model"
+            ],
+        ),
         (plain, OPTIMIZERS[name](plain.parameters(), lr=0.05, **theirs)),
     ]
     for _ in range(5):
@@ -57,24 +62,24 @@ def test_the_same_steps_as_torch(name, weight_decay):
 
 
 @pytest.mark.parametrize(
-    ("knobs", "expected"),
+    ("name", "knobs", "expected"),
     [
-        ({"optimizer": "sgd", "momentum": 0.9}, {"momentum": 0.9, "nesterov": False, "weight_decay": 0}),
-        ({"optimizer": "sgd"}, {"momentum": 0.9}),
-        ({"optimizer": "sgd", "momentum": 0.0}, {"momentum": 0.0}),
-        ({"optimizer": "sgd", "nesterov": True}, {"momentum": 0.9, "nesterov": True}),
-        ({"optimizer": "adam", "betas": (0.5, 0.9), "weight_decay": 0.1}, {"betas": (0.5, 0.9), "weight_decay": 0.1}),
-        ({"optimizer": "adam"}, {"betas": (0.9, 0.999), "weight_decay": 0}),
-        ({"optimizer": "adamw"}, {"weight_decay": 0}),
-        ({"optimizer": "adamw", "weight_decay": 0.3}, {"weight_decay": 0.3}),
-        ({"optimizer": "rmsprop"}, {"alpha": 0.99, "momentum": 0}),
-        ({"optimizer": "rmsprop", "rho": 0.9, "momentum": 0.5}, {"alpha": 0.9, "momentum": 0.5}),
-        ({"optimizer": "adadelta", "rho": 0.8}, {"rho": 0.8}),
+        ("sgd", {"momentum": 0.9}, {"momentum": 0.9, "nesterov": False, "weight_decay": 0}),
+        ("sgd", {}, {"momentum": 0.9}),
+        ("sgd", {"momentum": 0.0}, {"momentum": 0.0}),
+        ("sgd", {"nesterov": True}, {"momentum": 0.9, "nesterov": True}),
+        ("adam", {"betas": (0.5, 0.9), "weight_decay": 0.1}, {"betas": (0.5, 0.9), "weight_decay": 0.1}),
+        ("adam", {}, {"betas": (0.9, 0.999), "weight_decay": 0}),
+        ("adamw", {}, {"weight_decay": 0}),
+        ("adamw", {"weight_decay": 0.3}, {"weight_decay": 0.3}),
+        ("rmsprop", {}, {"alpha": 0.99, "momentum": 0}),
+        ("rmsprop", {"rho": 0.9, "momentum": 0.5}, {"alpha": 0.9, "momentum": 0.5}),
+        ("adadelta", {"rho": 0.8}, {"rho": 0.8}),
     ],
-)  # fmt: skip
-def test_options_reach_torch(knobs, expected):
-    (group,) = make_optimizers(Recipe(**knobs), {"model": one_number()})["model"].param_groups
-    assert {name: group[name] for name in expected} == expected
+)
+def test_options_reach_torch(name, knobs, expected):
+    (group,) = make_optimizers(Recipe(optimizer=name, **knobs), {"model": one_number()})["model"].param_groups
+    assert {option: group[option] for option in expected} == expected
 
 
 def test_nesterov_without_momentum_is_refused():

@@ -130,9 +130,15 @@ def test_a_files_model_is_not_swapped(saved):
 
 @pytest.mark.parametrize(
     ("key", "nearest"),
-    [("epoch", "epochs"), ("batchsize", "batch_size"), ("drop-out", "dropout"), ("width", "widths"),
-     ("label_smooting", "label_smoothing"), ("Optimizer", "optimizer")],
-)  # fmt: skip
+    [
+        ("epoch", "epochs"),
+        ("batchsize", "batch_size"),
+        ("drop-out", "dropout"),
+        ("width", "widths"),
+        ("label_smooting", "label_smoothing"),
+        ("Optimizer", "optimizer"),
+    ],
+)
 def test_an_unknown_key_suggests_the_nearest(key, nearest):
     for source in ({"settings": {key: "1"}}, {"given": {key: 1}}):
         with pytest.raises(UsageError, match=f"unknown setting {key!r}; did you mean {nearest!r}"):
@@ -175,7 +181,9 @@ def test_the_same_knobs_are_welcome_where_they_count():
 @pytest.mark.parametrize("name", ["momentum", "nesterov", "betas", "rho", "weight_decay"])
 def test_an_option_of_another_optimizer_is_never_ignored(name):
     value = {"betas": "0.9,0.99", "nesterov": "true"}.get(name, "0.5")
-    other = {"momentum": "adam", "nesterov": "adam", "betas": "sgd", "rho": "adam", "weight_decay": "rprop"}[name]
+    other = {"momentum": "adam", "nesterov": "adam", "betas": "sgd", "rho": "adam", "weight_decay": "rprop"}[
+        name
+    ]
     recipe = make_recipe("mlp", settings={"optimizer": other, name: value})
     network = didact.build("mlp", in_features=2, out_features=2)
     with pytest.raises(UsageError, match=f"{name}=.*: {other} has no {name}; .* have"):
@@ -183,7 +191,7 @@ def test_an_option_of_another_optimizer_is_never_ignored(name):
 
 
 def test_another_optimizer_leaves_the_models_options_behind():
-    """The GAN's betas are its default's, not the user's: to choose sgd may not end in an error about betas."""
+    """The GAN's betas are its default's, not the user's: choosing sgd may not end in an error about them."""
     assert make_recipe("gan").betas == find("gan").recipe["betas"]
     assert make_recipe("gan", settings={"optimizer": "adam"}).betas == find("gan").recipe["betas"]
     recipe = make_recipe("gan", settings={"optimizer": "sgd"})
@@ -225,7 +233,10 @@ def test_round_trip(saved):
         (lambda saved: "[]", "not a recipe"),
         (lambda saved: '{"lr": 0.1}', "not a recipe"),
         (lambda saved: json.dumps(saved | {"lrr": {"value": 1, "from": "default"}}), "did you mean 'lr'"),
-        (lambda saved: json.dumps(saved | {"lr": {"value": "fast", "from": "x"}}), "lr='fast' is not a number"),
+        (
+            lambda saved: json.dumps(saved | {"lr": {"value": "fast", "from": "x"}}),
+            "lr='fast' is not a number",
+        ),
         (lambda saved: json.dumps(saved | {"lr": {"value": -1, "from": "x"}}), "lr=-1"),
         (lambda saved: json.dumps(saved | {"model": {"value": "mpl", "from": "x"}}), "did you mean 'mlp'"),
     ],
@@ -262,7 +273,9 @@ def test_a_size_that_contradicts_the_data_is_refused():
     for name, size in (("in_features", 5), ("out_features", 2)):
         with pytest.raises(UsageError, match=f"{name}={size}: the data made needs"):
             build_for(make_recipe("mlp", "iris", given={name: size}), facts)
-    network, arguments = build_for(make_recipe("mlp", "iris", given={"in_features": 4, "widths": (5,)}), facts)
+    network, arguments = build_for(
+        make_recipe("mlp", "iris", given={"in_features": 4, "widths": (5,)}), facts
+    )
     assert arguments == {"in_features": 4, "out_features": 3, "widths": (5,)}
     assert network.head.out_features == 3
 

@@ -69,12 +69,14 @@ def test_plateau_as_torch(seed, patience):
 
 def test_plateau_counts_by_hand():
     """Patience 2: the third score that is no better drops the rate, and the count starts again."""
-    assert [plateau_drops([3, 2, 2, 2, 2, 2, 2, 2, 1, 1][:n], 2) for n in range(11)] == [0] * 5 + [1] * 3 + [2] * 3
+    assert [plateau_drops([3, 2, 2, 2, 2, 2, 2, 2, 1, 1][:n], 2) for n in range(11)] == [0] * 5 + [1] * 3 + [
+        2
+    ] * 3
     assert plateau_drops([], 1) == 0
 
 
 def test_worked_example_w23():
-    """alpha0 = .1: step with t = .5 gives .1, .05, .025, .0125; exponential with t = .9 gives .1, .09, .081."""
+    """alpha0 = .1: step with t = .5 gives .1, .05, .025, .0125; exponential with t = .9, .1, .09, .081."""
     halved = recipe("step", step_epochs=1, decay=0.5)
     assert [0.1 * lr_factor(halved, epoch) for epoch in range(4)] == pytest.approx([0.1, 0.05, 0.025, 0.0125])
     fading = recipe("exponential", decay=0.9)

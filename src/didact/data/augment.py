@@ -3,6 +3,7 @@
 Each is a small class of tensor arithmetic on a batch (B, C, H, W); the next chapters add to this list.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -72,7 +73,7 @@ def _parsed(step: str) -> tuple[Callable[[Tensor, torch.Generator, float], Tenso
         amount = float(number) if number else 0.0
     except ValueError:
         amount = -1.0
-    if takes_number != bool(number) or amount < 0:
+    if takes_number != bool(number) or not 0 <= amount < math.inf:
         rule = (
             f"write {name}:2, with a number that is not negative"
             if takes_number

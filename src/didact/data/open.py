@@ -82,10 +82,8 @@ def open_data(
         UsageError: A split that is none.
     """
     raw = read(source, target=target)
-    fatal = [problem for problem in raw.problems if problem.fatal]
-    if fatal and not allow_bad:
-        more = f" (and {len(fatal) - 1} more: didact data {source})" if len(fatal) > 1 else ""
-        raise DataError(f"{fatal[0]}{more}; mend it, or leave such examples out with --allow-bad", fatal)
+    if not allow_bad:
+        _refuse_broken(raw, source, "mend it, or leave such examples out with --allow-bad")
     parts = split_parts(raw, split, folds, fold, seed)
     facts = Facts(
         raw.name,
@@ -109,6 +107,20 @@ def open_data(
             "add data, or choose other shares with --set split=60/20/20"
         )
     return Data(facts, splits, parts, raw.about, raw.problems)
+
+
+def open_for(facts: Facts, source: str | Path) -> Split:
+    """Open other data for a model that is trained already, encoded by its facts.
+
+    Raises:
+        DataError: The data is broken, or is not of the kind that the model was trained on.
+    """
+    raw = read(source, target=facts.target_name if facts.inputs == "table" else None)
+    _refuse_broken(raw, source, "mend it")
+    whole = joined(raw)
+    if raw.inputs != facts.inputs or (facts.target in ("class", "number") and not len(whole.targets)):
+        raise DataError(f"{source} holds {raw.inputs} examples; this model was trained on {facts.inputs}")
+    return _encoded(facts, whole, facts.input_shape[0])
 
 
 def read(source: str | Path, *, target: str | None = None) -> Raw:
@@ -175,6 +187,13 @@ def encode_part(facts: Facts, part: Part) -> TensorSplit:
     """A labelled part in memory, encoded by the facts of a model."""
     targets = label_tensor(facts, part.targets) if len(part.targets) else torch.zeros(len(part.items))
     return TensorSplit(encode(facts, part.items), targets)
+
+
+def _refuse_broken(raw: Raw, source: str | Path, remedy: str) -> None:
+    fatal = [problem for problem in raw.problems if problem.fatal]
+    if fatal:
+        more = f" (and {len(fatal) - 1} more: didact data {source})" if len(fatal) > 1 else ""
+        raise DataError(f"{fatal[0]}{more}; {remedy}", fatal)
 
 
 def _encoded(facts: Facts, part: Part, context: int) -> Split:

@@ -1,10 +1,14 @@
 """From what the course teaches to where it lives and how to run it. The map itself is syllabus.toml."""
 
+import re
 import tomllib
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+LIKENESS = 0.75  # of a word that is taken for another: "droput", "optimiser"
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Concept:
         covers: Rows of the curriculum: ``a:`` for notes 000, 001 and 003, ``b:`` for notes 002 and 004.
         code: Where it lives, ``package.module:name``.
         tests: Pytest node ids that prove it.
-        run: A command that shows it.
+        run: A command that shows it; two in a row where the second needs what the first leaves.
         docs: For what is told and not run: the page and heading.
     """
 
@@ -30,6 +34,16 @@ class Concept:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    @property
+    def name(self) -> str:
+        """Id and title, as they are searched."""
+        return _plain(f"{self.id} {self.title}")
+
+    @property
+    def text(self) -> str:
+        """All that is searched."""
+        return _plain(" ".join([self.id, self.title, *self.covers, *self.code, self.run, *self.docs]))
 
     def __str__(self) -> str:
         lines = [f"{self.title} ({self.id})"]
@@ -50,12 +64,38 @@ def concepts() -> tuple[Concept, ...]:
 
 
 def search(words: str) -> list[Concept]:
-    """Concepts that hold every word in their title, id, rows or code, best first."""
-    wanted = words.lower().replace("_", "-").split()
-    found = []
-    for concept in concepts():
-        title = f"{concept.id} {concept.title}".lower().replace("_", "-")
-        places = " ".join([title, *concept.covers, *concept.code]).lower().replace("_", "-")
-        if all(word in places for word in wanted):
-            found.append((sum(word not in title for word in wanted), concept))
-    return [concept for _, concept in sorted(found, key=lambda pair: pair[0])]
+    """Concepts that hold every word, best first; where none does, a misspelt word is taken for the nearest.
+
+    Best are those with the words in their name, whole before in part; without words, all in course order.
+
+    Example:
+        >>> [concept.id for concept in search("droput")][0]
+        'dropout'
+    """
+    wanted = _plain(words).split()
+    return _holding(wanted) or _holding([_nearest(word) for word in wanted])
+
+
+def _holding(wanted: list[str]) -> list[Concept]:
+    found = [concept for concept in concepts() if all(word in concept.text for word in wanted)]
+    return sorted(found, key=lambda concept: sum(_distance(word, concept) for word in wanted))
+
+
+def _distance(word: str, concept: Concept) -> int:
+    """How far from the name a word stands: whole in it 0, part of one of its words 1, elsewhere 2."""
+    if word in concept.id.split("-") + _words(concept.name):
+        return 0
+    return 1 if word in concept.name else 2
+
+
+def _nearest(word: str) -> str:
+    known = {part for concept in concepts() for part in _words(concept.text)}
+    return next(iter(get_close_matches(word, sorted(known), n=1, cutoff=LIKENESS)), word)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9][a-z0-9-]*", text)
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("_", "-")

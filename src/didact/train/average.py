@@ -13,8 +13,8 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
         self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        trained = {name for name, _ in model.named_parameters()}
-        self._trained = [name for name in self.weights if name in trained]
+        self._trained = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+        self._copied = self.weights.keys() - set(self._trained)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -23,7 +23,7 @@ class WeightAverage:
         torch._foreach_lerp_(
             [self.weights[n] for n in self._trained], [current[n] for n in self._trained], 1 - self.decay
         )
-        for name in self.weights.keys() - set(self._trained):
+        for name in self._copied:
             self.weights[name].copy_(current[name])
 
     @contextmanager

@@ -211,10 +211,9 @@ def _new_directory(recipe: Recipe, out: str | Path | None) -> Path:
     if out is not None:
         directory = Path(out)
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            what = "a run" if (directory / "recipe.json").exists() else "other files"
-            raise RunError(
-                f"{directory} holds {what} already; choose another --out, or go on with --resume {directory}"
-            )
+            if (directory / "recipe.json").exists():
+                raise RunError(f"{directory} holds a run; choose another --out, or --resume {directory}")
+            raise RunError(f"{directory} holds something else already; choose another --out")
         return directory
     name = f"{recipe.model}-{Path(recipe.data).stem or 'data'}"
     number = 1

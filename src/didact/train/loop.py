@@ -22,7 +22,7 @@ from didact.errors import DidactError
 from didact.tasks.task import Numbers, Step, Task
 from didact.train.average import WeightAverage
 from didact.train.compiled import CannotCompile, CompiledStep, tracing_gradients
-from didact.train.nonfinite import explain
+from didact.train.nonfinite import CURE, NonFiniteError, explain
 from didact.train.optimize import group_lr, make_optimizers
 from didact.train.recipe import Recipe
 from didact.train.schedule import lr_factor, plateau_drops
@@ -54,6 +54,7 @@ class Progress:
     epoch: int = 0  # epochs completed
     batch: int = 0  # batches of the current epoch that are done
     step: int = 0  # updates done
+    rate: float = 1.0  # the schedule's factor at the last update
     seconds: float = 0.0  # spent on earlier legs of a resumed run
     sums: dict[str, list[float]] = field(default_factory=dict)  # name -> [sum, count] of this epoch
     point: dict[str, list[float]] = field(default_factory=dict)  # the same, since the last point of the curve
@@ -245,7 +246,6 @@ class Loop:
         """Score the validation split, remember the best weights, decide whether to go on."""
         self.look()
         at, recipe = self.at, self.recipe
-        rate = self.rate()
         scores = self.validate()
         at.epoch, at.batch = at.epoch + 1, 0
         if scores[self.task.watch] < min(at.scores, default=math.inf):
@@ -258,7 +258,7 @@ class Loop:
         record = {
             "epoch": at.epoch,
             "step": at.step,
-            "lr": recipe.lr * rate,
+            "lr": recipe.lr * at.rate,
             "seconds": round(self.elapsed(), 3),
             "train": _means(at.sums),
             "val": scores,
@@ -270,9 +270,18 @@ class Loop:
         self.maybe_save(now=at.finished)
 
     def validate(self) -> Numbers:
-        """The task's numbers on the validation split, with the averaged weights where there are some."""
+        """The task's numbers on the validation split, with the averaged weights where there are some.
+
+        Raises:
+            NonFiniteError: The last updates have ruined the weights, though no training loss showed it yet.
+        """
         with self.average.applied(self.model) if self.average else nullcontext(), self.autocast():
-            return self.task.score(self.model, self.splits["val"], workers=self.recipe.workers)
+            scores = self.task.score(self.model, self.splits["val"], workers=self.recipe.workers)
+        if not math.isfinite(scores[self.task.watch]):
+            raise NonFiniteError(
+                f"step {self.at.step}: the validation {self.task.watch} is not finite; {CURE}"
+            )
+        return scores
 
     def kept_weights(self) -> dict[str, Tensor]:
         """The weights that count: averaged where there is an average."""
@@ -287,10 +296,10 @@ class Loop:
 
     def set_rates(self) -> None:
         """Give every optimizer the rate of the coming update."""
-        factor = self.rate()
+        self.at.rate = self.rate()
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = group_lr(self.recipe, name) * factor
+                group["lr"] = group_lr(self.recipe, name) * self.at.rate
 
     def maybe_save(self, now: bool = False) -> None:
         """Save when it is time, and always before stopping.

@@ -7,6 +7,8 @@ from didact.data.batches import Batch
 from didact.errors import RunError
 from didact.tasks.task import Task
 
+CURE = "try a smaller --lr, or --set clip_norm=1"
+
 
 class NonFiniteError(RunError):
     """Training met a number that is not finite and stopped before applying it."""
@@ -16,22 +18,15 @@ class NonFiniteError(RunError):
 def explain(task: Task, model: nn.Module, batch: Batch | None, step: int, group: str) -> NonFiniteError:
     """Replay the batch, where it is at hand, and name the first place that is not finite."""
     place = _place(task, model, batch) if batch else "an update shortly before"
-    return NonFiniteError(
-        f"step {step}: the loss of {group!r} is not finite; first seen in {place}; "
-        "try a smaller --lr, or --set clip_norm=1"
-    )
+    return NonFiniteError(f"step {step}: the loss of {group!r} is not finite; first seen in {place}; {CURE}")
 
 
 def _place(task: Task, model: nn.Module, batch: Batch) -> str:
     inputs, targets = batch
     for name, tensor in {"inputs": inputs, "targets": targets}.items():
         if _bad(tensor):
-            row = int(
-                torch.nonzero(
-                    ~tensor.isfinite().flatten(1 if tensor.dim() > 1 else 0).reshape(len(tensor), -1).all(1)
-                )[0]
-            )
-            return f"the {name}, row {row} of the batch"
+            finite = tensor.isfinite().reshape(len(tensor), -1).all(1)
+            return f"the {name}, row {finite.tolist().index(False)} of the batch"
     for name, parameter in model.named_parameters():
         if _bad(parameter):
             return f"the weights {name}, after the update before"

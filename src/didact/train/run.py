@@ -26,8 +26,8 @@ from torch import nn
 from didact.catalog import build, constructor_arguments, find
 from didact.data.encode import encode
 from didact.data.facts import Facts
-from didact.data.open import Data, encode_part, joined, open_data, read
-from didact.errors import DataError, RunError, UsageError
+from didact.data.open import Data, open_data, open_for
+from didact.errors import RunError, UsageError
 from didact.tasks.choose import TASKS, task_for
 from didact.tasks.exhibits import Exhibit, exhibit_from_dict
 from didact.tasks.task import Numbers, Task, device_of
@@ -140,16 +140,10 @@ class Run:
 
         Raises:
             UsageError: The test split is asked for a second time without ``again``.
+            DataError: The other data is broken, or of another kind.
         """
         if data is not None:
-            raw = read(data, target=self.recipe.target)
-            items = joined(raw)
-            if raw.inputs != self.facts.inputs or not len(items.targets):
-                raise DataError(
-                    f"{data} holds {raw.inputs} for {raw.target}; this run takes {self.facts.inputs} "
-                    f"for {self.facts.target}"
-                )
-            return self.task.score(self.model, encode_part(self.facts, items))
+            return self.task.score(self.model, open_for(self.facts, data))
         if split == "test" and self.finished:
             if not again:
                 raise UsageError(

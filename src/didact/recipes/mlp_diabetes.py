@@ -1,0 +1,16 @@
+"""One hidden layer predicts how far diabetes has come a year later.
+
+command   didact train mlp --data diabetes
+time      @TIME@
+expect    @EXPECT@
+"""
+
+from typing import Any
+
+from didact.train.fit import fit
+from didact.train.run import Run
+
+
+def mlp_diabetes(**changes: Any) -> Run:
+    """Train it; ``changes`` are knobs of the recipe, or ``out``."""
+    return fit("mlp", "diabetes", **changes)
