@@ -1,15 +1,22 @@
 """How the tests of the command line call it, and the files they feed it."""
 
 import csv
+import fcntl
 import os
-import subprocess
+import pty
+import struct
 import sys
-from collections.abc import Callable, Sequence
+import termios
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
+
+from didact.cli.main import main
 
 COMMAND = (sys.executable, "-c", "from didact.cli.main import main; raise SystemExit(main())")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")} | {
@@ -41,16 +48,67 @@ def refused(said: Said, code: int, *parts: str) -> None:
         assert part in said.err, said.err
 
 
-def start(*words: object, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
-    """Start a command in a process of its own, whose output comes in pipes."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
-        env=ENVIRONMENT | environment,
-        text=True,
-    )
+class Child:
+    """A command in a process of its own: a fork of this one, which has imported torch already.
+
+    Args:
+        words: The command.
+        cwd: The directory it is in.
+        columns: Put it on a terminal so wide; its output comes in pipes without.
+        environment: Variables, on top of those that decide on colour.
+    """
+
+    def __init__(self, *words: object, cwd: Path, columns: int = 0, **environment: str):
+        self.seen = ""
+        if columns:
+            self.pid, self.source = pty.fork()
+        else:
+            self.source, sink = os.pipe()
+            self.pid = os.fork()
+        if self.pid:
+            if columns:
+                fcntl.ioctl(self.source, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+            else:
+                os.close(sink)
+            return
+        if not columns:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(os.open(cwd / "stdout", os.O_WRONLY | os.O_CREAT), 1)
+            os.dup2(sink, 2)
+        _run(list(map(str, words)), cwd, ENVIRONMENT | environment)
+
+    def read(self, until: str = "\0") -> str:
+        """What it says on the terminal, or on standard error, until it says this or ends."""
+        while until not in self.seen:
+            try:
+                piece = os.read(self.source, 65536)
+            except OSError:  # how Linux says that the other side of a terminal has closed
+                break
+            if not piece:
+                break
+            self.seen += piece.decode(errors="replace").replace("\r\n", "\n")
+        return self.seen
+
+    def end(self) -> int:
+        """Wait for its end; the exit code."""
+        self.read()
+        os.close(self.source)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _run(words: list[str], cwd: Path, environment: Mapping[str, str]) -> NoReturn:
+    code = 70
+    try:
+        os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(fd, mode, 1) for fd, mode in enumerate("rww"))
+        code = main(words)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -58,8 +58,8 @@ def image_run(home: Path) -> Path:
 @pytest.fixture(scope="session")
 def bag_run(home: Path) -> Path:
     """Texts, classified; read only."""
-    lines = [("the cat sat", "cats"), ("a dog ran", "dogs"), ("the cat slept", "cats"), ("the dog bit", "dogs")]
-    rows = [(f"{text} {k}", label) for k, (text, label) in enumerate(lines * 10)]
+    said = {"the cat sat": "cats", "a dog ran": "dogs", "the cat slept": "cats", "the dog bit": "dogs"}
+    rows = [(f"{text} {k}", label) for k, (text, label) in enumerate(list(said.items()) * 10)]
     data = write_csv(home / "pets.csv", ("text", "label"), rows)
     return didact.fit("softmax-regression", data, out=home / "pets", epochs=1).directory
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import COMMAND, ENVIRONMENT, Call
@@ -15,7 +16,7 @@ LIGHT = """
 import sys
 from didact.cli.main import main
 code = main({words})
-heavy = {{"torch", "numpy", "rich", "matplotlib", "sklearn", "PIL"}} & set(sys.modules)
+heavy = {heavy} & set(sys.modules)
 raise SystemExit(f"loaded {{heavy}}" if heavy else code)
 """
 
@@ -65,11 +66,25 @@ def test_version(call: Call):
     assert call("--version").out == f"didact {VERSION}\n"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["generate", "--help"]])
-def test_help_loads_nothing_heavy(words: list[str]):
-    code = LIGHT.format(words=words)
+def loads_none_of(heavy: set[str], *words: object) -> None:
+    """Run a command in a fresh interpreter; these modules are not imported."""
+    code = LIGHT.format(words=list(map(str, words)), heavy=heavy)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["generate", "--help"]])
+def test_help_loads_nothing_heavy(words: list[str]):
+    loads_none_of({"torch", "numpy", "rich", "matplotlib", "sklearn", "PIL"}, *words)
+
+
+@pytest.mark.parametrize("words", [["models"], ["data"], ["syllabus"]])
+def test_lists_answer_without_torch(words: list[str]):
+    loads_none_of({"torch", "numpy", "matplotlib", "sklearn", "PIL"}, *words)
+
+
+def test_answers_do_not_wait_for_what_training_needs(text_run: Path):
+    loads_none_of({"torch._dynamo", "sympy", "matplotlib", "tensorboard"}, "generate", text_run)
 
 
 def test_help_answers_in_half_a_second_of_work():

@@ -1,98 +1,84 @@
 """Terminals, pipes and colour: what is drawn where, and nothing in the wrong place."""
 
-import fcntl
 import os
-import pty
 import re
-import struct
+import signal
 import subprocess
-import termios
 from pathlib import Path
 
 import pytest
-from commands import COMMAND, ENVIRONMENT, start
+from commands import COMMAND, ENVIRONMENT, Child
 
 from didact.cli import table
+
+pytestmark = pytest.mark.usefixtures("iris_run")  # what training imports is loaded once, before the forks
 
 ESCAPE = re.compile(r"\033\[[?\d;]*[A-Za-z]")
 HIDE_CURSOR, SHOW_CURSOR = "\033[?25l", "\033[?25h"
 COLOUR = re.compile(r"\033\[[\d;]+m")
-TRAIN = ("train", "softmax-regression", "--epochs", "200")
-
-
-def on_terminal(*words: object, cwd: Path, columns: int = 100, press: str = "", **environment: str):
-    """Run a command on a terminal of its own; ``press`` is typed when the first epoch is done."""
-    child, terminal = pty.fork()
-    if not child:
-        os.chdir(cwd)
-        os.execve(COMMAND[0], [*COMMAND, *map(str, words)], ENVIRONMENT | environment)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    seen = b""
-    while True:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:  # how Linux says that the other side has closed
-            break
-        if not piece:
-            break
-        seen += piece
-        if press and b"epoch" in seen and b"1/" in seen:
-            os.write(terminal, press.encode())
-            press = ""
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode().replace("\r\n", "\n")
+TRAIN = ("train", "softmax-regression", "--epochs")
 
 
 def test_a_terminal_gets_a_live_bar_and_is_left_tidy(tmp_path: Path):
-    code, seen = on_terminal(*TRAIN, cwd=tmp_path)
-    assert code == 0
-    assert "━" in seen
-    assert COLOUR.search(seen)
-    assert seen.rindex(SHOW_CURSOR) > seen.rindex(HIDE_CURSOR)
-    plain = ESCAPE.sub("", seen)
-    assert len(re.findall(r"^.*epoch +\d+/200  train loss", plain, re.M)) == 200
+    child = Child(*TRAIN, "300", cwd=tmp_path, columns=100)
+    assert child.end() == 0
+    assert "━" in child.seen
+    assert COLOUR.search(child.seen)
+    assert child.seen.rindex(SHOW_CURSOR) > child.seen.rindex(HIDE_CURSOR)
+    plain = ESCAPE.sub("", child.seen)
+    assert len(re.findall(r"epoch +\d+/300  train loss", plain)) == 300
     assert plain.endswith("report  runs/softmax-regression-iris-1/report.html\n")
 
 
+def test_the_bar_moves_however_long_the_run(tmp_path: Path):
+    child = Child(*TRAIN, "1000000", cwd=tmp_path, columns=100)
+    child.read(until=" 400/1000000  train loss")
+    os.kill(child.pid, signal.SIGINT)
+    assert child.end() == 130
+    assert max(map(int, re.findall(r"(\d+)/1000000\S* \S*━", child.seen))) > 0
+
+
 def test_ctrl_c_on_a_terminal_gives_the_cursor_back(tmp_path: Path):
-    code, seen = on_terminal(*TRAIN[:-1], "100000", cwd=tmp_path, press="\x03")
-    assert code == 130
-    assert seen.rindex(SHOW_CURSOR) > seen.rindex(HIDE_CURSOR)
-    last = ESCAPE.sub("", seen).splitlines()[-1]
+    child = Child(*TRAIN, "1000000", cwd=tmp_path, columns=100)
+    child.read(until="train loss")
+    os.write(child.source, b"\x03")
+    assert child.end() == 130
+    assert child.seen.rindex(SHOW_CURSOR) > child.seen.rindex(HIDE_CURSOR)
+    last = ESCAPE.sub("", child.seen).splitlines()[-1]
     assert re.search(r"didact: stopped in epoch \d+, .*didact train --resume runs/\S+-1 goes on$", last)
 
 
 def test_no_color_and_a_dumb_terminal(tmp_path: Path):
-    _, seen = on_terminal(*TRAIN[:-1], "2", cwd=tmp_path, NO_COLOR="1")
-    assert not COLOUR.search(seen)
-    code, seen = on_terminal(*TRAIN[:-1], "2", cwd=tmp_path, TERM="dumb")
-    assert code == 0
-    assert "\033" not in seen
-    assert "━" not in seen
+    child = Child(*TRAIN, "2", cwd=tmp_path, columns=100, NO_COLOR="1")
+    assert child.end() == 0
+    assert not COLOUR.search(child.seen)
+    child = Child(*TRAIN, "2", cwd=tmp_path, columns=100, TERM="dumb")
+    assert child.end() == 0
+    assert not {"\033", "\r", "━"} & set(child.seen)
 
 
-def test_a_pipe_gets_neither_bar_nor_colour_whatever_force_color_says(tmp_path: Path):
-    with start(*TRAIN[:-1], "2", cwd=tmp_path, FORCE_COLOR="1") as process:
-        out, err = process.communicate()
-    assert process.returncode == 0
-    assert "\033" not in out
-    assert not {HIDE_CURSOR, "\r", "━"} & set(ESCAPE.findall(err) + list(err))
-    assert "epoch 2/2" in err
+def test_a_pipe_gets_no_bar_whatever_force_color_says(tmp_path: Path):
+    child = Child(*TRAIN, "2", cwd=tmp_path, FORCE_COLOR="1")
+    assert child.end() == 0
+    assert "epoch 2/2" in child.seen
+    assert not {"\033", "\r", "━"} & set(child.seen + (tmp_path / "stdout").read_text())
 
 
-def test_tables_fit_the_window(tmp_path: Path):
-    for columns in (40, 80, 120):
-        code, seen = on_terminal("models", cwd=tmp_path, columns=columns, NO_COLOR="1")
-        assert code == 0
-        assert "\033" not in seen
-        too_wide = [line for line in seen.splitlines() if len(line) > columns and len(line.split()) > 2]
-        assert not too_wide
-        joined = " ".join(seen.split())
-        assert "one score per class, linear in the input: the baseline of every classifier" in joined
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_tables_fit_the_window(tmp_path: Path, columns: int):
+    child = Child("models", cwd=tmp_path, columns=columns, NO_COLOR="1")
+    assert child.end() == 0
+    assert "\033" not in child.seen
+    assert not [line for line in child.seen.splitlines() if len(line) > columns and len(line.split()) > 2]
+    assert "one score per class, linear in the input: the baseline of every classifier" in " ".join(
+        child.seen.split()
+    )
 
 
 def test_headings_are_bold_on_a_terminal(tmp_path: Path):
-    assert on_terminal("data", cwd=tmp_path)[1].startswith("\033[1mdata  ")
+    child = Child("data", cwd=tmp_path, columns=120)
+    assert child.end() == 0
+    assert child.seen.startswith("\033[1mdata  ")
 
 
 @pytest.mark.parametrize(
@@ -168,12 +154,13 @@ def test_an_empty_table(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == "name  size\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path):
-    process = start("models", cwd=tmp_path)
-    process.stdout.close()  # type: ignore[union-attr]
-    assert process.wait() == 0
-    assert process.stderr.read() == ""  # type: ignore[union-attr]
-    process.stderr.close()  # type: ignore[union-attr]
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    process = subprocess.Popen(
+        [*COMMAND, "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert (process.wait(), process.communicate()[1]) == (0, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")

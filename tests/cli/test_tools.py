@@ -58,7 +58,8 @@ def test_one_model_with_its_arguments_and_its_file(call: Call, name: str):
     assert (said.code, said.err) == (0, "")
     shown = dict(cells(line) for line in said.out.split("\n\n")[0].splitlines())
     file, line = shown["code"].rsplit(":", 1)
-    assert Path(file).read_text().splitlines()[int(line) - 1].startswith(f"class {entry.target.split(':')[1]}")
+    source = Path(file).read_text().splitlines()
+    assert source[int(line) - 1].startswith(f"class {entry.target.split(':')[1]}(")
     assert (shown["model"], shown["about"], shown["source"]) == (name, entry.about, entry.source)
     assert shown["parameters"] == f"{entry.parameters:,} on {entry.data}"
     one = json.loads(call("models", name, "--json").out)
@@ -126,8 +127,8 @@ def test_data_of_a_broken_folder_lists_every_file(call: Call, tmp_path: Path):
     assert said.code == 1
     assert "class light  train 3" in said.out
     wrong = [line for line in said.err.splitlines() if line.startswith("wrong: ")]
-    assert [line.split(": ")[1] for line in wrong] == ["dark/0.png", "light/1.png"]
-    assert "note: light/notes.txt: not read" in said.err
+    assert [line.split(": ")[1] for line in wrong] == ["shades/dark/0.png", "shades/light/1.png"]
+    assert "note: shades/light/notes.txt: not read" in said.err
     assert said.err.endswith(f"2 wrong in {folder}: mend it, or train with --allow-bad\n")
     assert len(json.loads(call("data", folder, "--json").out)["problems"]) == 3
     assert call("train", "mlp", "--data", folder, "--out", tmp_path / "run", "--quiet").code == 1
@@ -146,7 +147,10 @@ def test_data_of_a_broken_table_names_file_and_line(call: Call, tmp_path: Path):
 def test_data_of_which_nothing_is_sound(call: Call, tmp_path: Path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").write_bytes(b"no image")
-    refused(call("data", tmp_path), 1, "a/1.png", "not an image")
+    said = call("data", tmp_path)
+    assert (said.code, said.out) == (1, "")
+    assert "a/1.png: not an image" in said.err
+    assert "Traceback" not in said.err
 
 
 def test_data_of_nothing(call: Call, tmp_path: Path):
@@ -206,7 +210,6 @@ def test_compare_refuses_what_is_not_finished(call: Call, tmp_path: Path, iris_r
     (run / "results.json").unlink()
     before = contents(run)
     refused(call("compare", iris_run, run), 1, "is not finished", f"didact train --resume {run}")
-    refused(call("report", run), 1, "is not finished")
     assert contents(run) == before
 
 
@@ -253,6 +256,5 @@ def test_syllabus_json(call: Call, concepts: tuple[Concept, ...]):
 
 
 @pytest.mark.usefixtures("concepts")
-def test_syllabus_knows_what_was_meant(call: Call):
-    refused(call("syllabus", "dropuot"), 1, "nothing in the syllabus about 'dropuot'", "mean 'dropout'?")
+def test_syllabus_of_what_is_not_taught(call: Call):
     refused(call("syllabus", "zebra"), 1, "nothing in the syllabus about 'zebra'", "didact syllabus lists")

@@ -64,13 +64,13 @@ def test_a_concept_is_proven_or_told(concept: Concept):
 def test_code_resolves(concept: Concept):
     for place in concept.code:
         module, names = place.split(":")
-        found = import_module(module)
+        thing = import_module(module)
         for name in names.split("."):
-            found = getattr(found, name)
+            thing = getattr(thing, name)
 
 
 @cache
-def tests_in(path: Path) -> set[str]:
+def functions_in(path: Path) -> set[str]:
     return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
@@ -79,7 +79,7 @@ def test_tests_exist(concept: Concept):
     for node in concept.tests:
         path, name = node.split("::")
         assert (ROOT / path).is_file(), node
-        assert name in tests_in(ROOT / path), node
+        assert name in functions_in(ROOT / path), node
 
 
 @cache

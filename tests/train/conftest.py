@@ -7,8 +7,10 @@ import didact
 from didact.data.batches import TensorSplit
 from didact.data.facts import Facts
 from didact.tasks.classify import Classify
+from didact.train.files import load_tensors, load_tree, same_tensors
 from didact.train.loop import Loop
 from didact.train.recipe import Recipe
+from didact.train.record import read_metrics
 
 
 class Watcher:
@@ -80,3 +82,50 @@ def quick(monkeypatch):
     """No page and no TensorBoard: they have tests of their own and take longer than these runs."""
     monkeypatch.setattr("didact.train.fit.write_report", lambda run: None)
     monkeypatch.setattr("didact.train.fit.find_spec", lambda name: None)
+
+
+def without_seconds(value):
+    """What a run may not change, however long it took."""
+    if isinstance(value, dict):
+        timed = ("seconds", "examples_per_second", "started")
+        return {key: without_seconds(item) for key, item in value.items() if key not in timed}
+    return [without_seconds(item) for item in value] if isinstance(value, list) else value
+
+
+def flat(tree, name=""):
+    """The tensors of a tree by their place."""
+    if isinstance(tree, torch.Tensor):
+        return {name: tree}
+    if not isinstance(tree, dict | list | tuple):
+        return {}
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return {place: tensor for key, item in items for place, tensor in flat(item, f"{name}/{key}").items()}
+
+
+def plain(tree):
+    """A tree without its tensors."""
+    if isinstance(tree, dict):
+        return {key: plain(item) for key, item in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [plain(item) for item in tree]
+    return None if isinstance(tree, torch.Tensor) else tree
+
+
+def assert_same_run(run, expected):
+    """Weights, training state, metrics and results are identical, seconds apart."""
+    mine, theirs = [load_tensors(r.directory / "model.safetensors") for r in (run, expected)]
+    assert same_tensors(mine[0], theirs[0]) is None
+    assert mine[1] == theirs[1]
+    states = [load_tree(r.directory / "state.safetensors") for r in (run, expected)]
+    assert same_tensors(*map(flat, states)) is None
+    assert without_seconds(plain(states[0])) == without_seconds(plain(states[1]))
+    lines = [without_seconds(list(read_metrics(r.directory / "metrics.jsonl"))) for r in (run, expected)]
+    assert lines[0] == lines[1]
+    assert without_seconds(run.results) == without_seconds(expected.results)
+    files = [{path.name for path in r.directory.iterdir()} for r in (run, expected)]
+    assert files[0] == files[1]
+
+
+@pytest.fixture
+def same_run():
+    return assert_same_run

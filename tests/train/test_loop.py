@@ -360,6 +360,7 @@ def test_compiled_for_real_is_the_same(make_loop):
 
 
 def image_loop(make_loop, **knobs):
+    """LeNet-5 on noise."""
     generator = torch.Generator().manual_seed(3)
     data = TensorSplit(torch.randn(16, 1, 32, 32, generator=generator), torch.arange(16) % 3)
     torch.manual_seed(0)
@@ -376,6 +377,18 @@ def test_channels_last_is_the_same(make_loop):
     assert last.at.scores == pytest.approx(first.at.scores, rel=1e-4)
     for name, tensor in last.model.state_dict().items():
         torch.testing.assert_close(tensor, first.model.state_dict()[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_channels_last_compiled_is_the_same(make_loop, monkeypatch):
+    """torch's fused optimizers do not look at strides: each gradient must lie in memory as its weight does."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain, compiled = image_loop(make_loop, epochs=1), image_loop(make_loop, epochs=1, compile=True)
+    plain.run()
+    compiled.run()
+    for name, parameter in compiled.model.named_parameters():
+        assert parameter.grad.stride() == parameter.stride(), name
+        torch.testing.assert_close(parameter, plain.model.get_parameter(name), rtol=1e-3, atol=1e-5)
 
 
 def test_augmentation_repeats(make_loop):

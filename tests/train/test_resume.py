@@ -20,14 +20,20 @@ KINDS = {
     "mlp": (
         "mlp",
         "iris",
-        {"epochs": 5, "dropout": 0.3, "ema": 0.9, "schedule": "plateau", "plateau_patience": 1, "decay": 0.5},
+        {
+            "epochs": 5,
+            "batch_size": 16,
+            "dropout": 0.3,
+            "ema": 0.9,
+            "schedule": "plateau",
+            "plateau_patience": 1,
+        },
     ),
-    "accumulate": ("mlp", "iris", {"epochs": 4, "accumulate": 4, "batch_size": 4, "warmup": 2.0, "patience": 2}),
-    "lenet5": ("lenet5", "digits", {"epochs": 2, "split": "10/10/80", "channels_last": True}),
+    "accumulate": ("mlp", "iris", {"epochs": 4, "accumulate": 4, "batch_size": 4, "warmup": 2.0}),
+    "lenet5": ("lenet5", "digits", {"epochs": 2, "batch_size": 32, "split": "10/10/80"}),
     "lstm": ("lstm", "text", {"epochs": 3, "dropout": 0.3, "num_layers": 2, "hidden_dim": 8, "context": 16}),
     "gan": ("gan", "gaussian", {"epochs": 2, "batch_size": 1000, "d_steps": 2}),
 }
-UPDATES = {"mlp": 30, "accumulate": 24, "lenet5": 6, "lstm": 9, "gan": 24}  # at most
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +44,7 @@ def recipe_of(tmp_path_factory):
 
     def make(kind):
         model, data, knobs = KINDS[kind]
-        batch = {} if "batch_size" in knobs or kind == "lstm" else {"batch_size": 16 if kind == "mlp" else 32}
-        return make_recipe(model, str(text) if data == "text" else data, given=batch | knobs)
+        return make_recipe(model, str(text) if data == "text" else data, given=knobs)
 
     return make
 
@@ -60,46 +65,6 @@ def whole(tmp_path_factory, recipe_of):
     return make
 
 
-def without_seconds(value):
-    """What a run may not change, however long it took."""
-    if isinstance(value, dict):
-        timed = ("seconds", "examples_per_second", "started")
-        return {key: without_seconds(item) for key, item in value.items() if key not in timed}
-    return [without_seconds(item) for item in value] if isinstance(value, list) else value
-
-
-def flat(tree, name=""):
-    """The tensors of a tree by their place."""
-    if isinstance(tree, torch.Tensor):
-        return {name: tree}
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list | tuple) else ()
-    return {place: tensor for key, item in items for place, tensor in flat(item, f"{name}/{key}").items()}
-
-
-def plain(tree):
-    """A tree without its tensors."""
-    if isinstance(tree, dict):
-        return {key: plain(item) for key, item in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [plain(item) for item in tree]
-    return None if isinstance(tree, torch.Tensor) else tree
-
-
-def assert_same_run(run, expected):
-    """Weights, training state, metrics and results are identical, seconds apart."""
-    mine, theirs = ([load_tensors(r.directory / "model.safetensors") for r in (run, expected)])
-    assert same_tensors(mine[0], theirs[0]) is None
-    assert mine[1] == theirs[1]
-    states = [load_tree(r.directory / "state.safetensors") for r in (run, expected)]
-    assert same_tensors(*map(flat, states)) is None
-    assert without_seconds(plain(states[0])) == without_seconds(plain(states[1]))
-    lines = [without_seconds(list(read_metrics(r.directory / "metrics.jsonl"))) for r in (run, expected)]
-    assert lines[0] == lines[1]
-    assert without_seconds(run.results) == without_seconds(expected.results)
-    files = [{path.name for path in r.directory.iterdir()} for r in (run, expected)]
-    assert files[0] == files[1]
-
-
 def stopped(recipe, directory, watcher, *updates):
     """Start a run and stop it after each of these updates."""
     with pytest.raises(Interrupted):
@@ -112,23 +77,23 @@ def stopped(recipe, directory, watcher, *updates):
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", KINDS)
-def test_stopped_anywhere_and_resumed(kind, whole, recipe_of, tmp_path, watcher):
+def test_stopped_anywhere_and_resumed(kind, whole, recipe_of, tmp_path, watcher, same_run):
     expected = whole(kind)
     updates = expected.results["cost"]["updates"]
     for number, update in enumerate({1, random.Random(kind).randrange(2, updates), updates}):
         run = stopped(recipe_of(kind), tmp_path / str(number), watcher, update)
         assert not run.finished
         assert load_tree(run.directory / "state.safetensors")["progress"]["step"] == update
-        assert_same_run(resume(run.directory), expected)
+        same_run(resume(run.directory), expected)
 
 
 @pytest.mark.usefixtures("quick")
-def test_stopped_again_and_again(whole, recipe_of, tmp_path, watcher):
+def test_stopped_again_and_again(whole, recipe_of, tmp_path, watcher, same_run):
     """At each update of the run, the last of an epoch included."""
     expected = whole("accumulate")
     updates = range(1, expected.results["cost"]["updates"] + 1)
     run = stopped(recipe_of("accumulate"), tmp_path / "run", watcher, *updates)
-    assert_same_run(resume(run.directory), expected)
+    same_run(resume(run.directory), expected)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -143,8 +108,8 @@ def test_the_state_of_every_optimizer_is_whole(make_loop, tmp_path, optimizer):
     again = make_loop(**knobs)
     again.load(load_tree(tmp_path / "state"))
     again.run()
-    states = [flat({**loop.state(), "random": {}}) for loop in (again, once)]
-    assert same_tensors(*states) is None
+    assert same_tensors(again.model.state_dict(), once.model.state_dict()) is None
+    assert same_tensors(again.average.weights, once.average.weights) is None
     assert again.at.scores == once.at.scores
 
 
@@ -164,28 +129,28 @@ def test_the_scaler_of_fp16_is_saved(make_loop, tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_before_the_first_checkpoint_a_run_starts_over(whole, recipe_of, tmp_path, watcher):
+def test_before_the_first_checkpoint_a_run_starts_over(whole, recipe_of, tmp_path, watcher, same_run):
     run = stopped(recipe_of("mlp"), tmp_path / "run", watcher, 7)
     (run.directory / "state.safetensors").unlink()
     (run.directory / "model.safetensors").unlink()
     with pytest.raises(RunError, match="has no weights yet; didact train --resume"):
         _ = run.model
-    assert_same_run(resume(run.directory), whole("mlp"))
+    same_run(resume(run.directory), whole("mlp"))
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_was_recorded_after_the_checkpoint_is_forgotten(whole, recipe_of, tmp_path, watcher):
+def test_what_was_recorded_after_the_checkpoint_is_forgotten(whole, recipe_of, tmp_path, watcher, same_run):
     """As after a kill: the record is ahead of the state, its last line is cut, temporary files lie about."""
     run = stopped(recipe_of("mlp"), tmp_path / "run", watcher, 8)
     lines = list(read_metrics(whole("mlp").directory / "metrics.jsonl"))
     ahead = "".join(json.dumps(line) + "\n" for line in lines[:15])
     (run.directory / "metrics.jsonl").write_text(ahead + json.dumps(lines[15])[:20])
     (run.directory / ".state.safetensors.123.tmp").write_bytes(b"half")
-    assert_same_run(resume(run.directory), whole("mlp"))
+    same_run(resume(run.directory), whole("mlp"))
 
 
 @pytest.mark.usefixtures("quick")
-def test_trained_but_not_scored_is_only_scored(whole, recipe_of, tmp_path, monkeypatch):
+def test_trained_but_not_scored_is_only_scored(whole, recipe_of, tmp_path, monkeypatch, same_run):
     monkeypatch.setattr("didact.train.fit._finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         fit_recipe(recipe_of("mlp"), tmp_path / "run")
@@ -193,7 +158,7 @@ def test_trained_but_not_scored_is_only_scored(whole, recipe_of, tmp_path, monke
     monkeypatch.setattr("didact.train.fit.write_report", lambda run: None)
     monkeypatch.setattr("didact.train.fit.find_spec", lambda name: None)
     monkeypatch.setattr("didact.train.loop.Loop.train_epoch", lambda _: pytest.fail("trains again"))
-    assert_same_run(resume(tmp_path / "run"), whole("mlp"))
+    same_run(resume(tmp_path / "run"), whole("mlp"))
 
 
 @pytest.mark.usefixtures("quick")
@@ -219,7 +184,7 @@ def test_changed_data_is_refused(table, tmp_path, watcher):
     run = stopped(recipe, tmp_path / "run", watcher, 2)
     state = (run.directory / "state.safetensors").read_bytes()
     table.write_text(table.read_text().replace("3,1,yes", "3,2,yes"))
-    with pytest.raises(RunError, match="is not what .* was trained on") as caught:
+    with pytest.raises(RunError, match=r"is not what .* was trained on") as caught:
         resume(run.directory)
     assert "\n" not in str(caught.value)
     assert (run.directory / "state.safetensors").read_bytes() == state
@@ -248,5 +213,5 @@ def test_verify_needs_a_finished_run_on_the_same_data(table, tmp_path, watcher):
         verify(run.directory)
     resume(run.directory)
     table.write_text(table.read_text().replace("3,1,yes", "3,2,yes"))
-    with pytest.raises(RunError, match="is not what .* was trained on"):
+    with pytest.raises(RunError, match=r"is not what .* was trained on"):
         verify(run.directory)

@@ -6,7 +6,7 @@ import json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags."""
-    parser.add_argument("run", metavar="RUN", help="a finished run's directory")
+    parser.add_argument("run", metavar="RUN", help="a run's directory")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from difflib import get_close_matches
 
 from didact.cli.table import print_table
 from didact.errors import DidactError
@@ -23,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     words = " ".join(arguments.word)
     found = search(words)
     if not found:
-        raise DidactError(f"nothing in the syllabus about {words!r}; {_hint(words)}")
+        raise DidactError(f"nothing in the syllabus about {words!r}; didact syllabus lists all of it")
     if arguments.json:
         print(json.dumps([concept.to_dict() for concept in found]))
     elif words and len(found) <= IN_FULL:
@@ -34,14 +33,3 @@ def run(arguments: argparse.Namespace) -> int:
             [(c.id, c.title, ", ".join(c.code or c.docs), c.run) for c in found],
         )
     return 0
-
-
-def _hint(words: str) -> str:
-    """The nearest word of any title or id, or where to find them all."""
-    from didact.syllabus.search import concepts
-
-    known = {
-        word for c in concepts() for word in f"{c.id} {c.id.replace('-', ' ')} {c.title.lower()}".split()
-    }
-    near = get_close_matches(words.lower(), sorted(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else "didact syllabus lists all of it"

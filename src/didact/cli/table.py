@@ -18,7 +18,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     """Print rows under headings, numbers to the right. Nothing is ever cut off."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *cells, strict=True)]
-    numeric = [all(map(NUMBER.fullmatch, column)) for column in zip(*cells, strict=True)]
+    numeric = [bool(cells) and all(NUMBER.fullmatch(row[k]) for row in cells) for k in range(len(headings))]
     indent = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
     room = _room()
     if not cells or indent + min(LAST, widths[-1]) <= room:

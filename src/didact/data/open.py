@@ -120,7 +120,10 @@ def open_for(facts: Facts, source: str | Path) -> Split:
     whole = joined(raw)
     if raw.inputs != facts.inputs or (facts.target in ("class", "number") and not len(whole.targets)):
         raise DataError(f"{source} holds {raw.inputs} examples; this model was trained on {facts.inputs}")
-    return _encoded(facts, whole, facts.input_shape[0])
+    split = _encoded(facts, whole, facts.input_shape[0])
+    if not len(split):
+        raise DataError(f"{source} holds no whole example; one has the shape {facts.input_shape}")
+    return split
 
 
 def read(source: str | Path, *, target: str | None = None) -> Raw:
@@ -147,7 +150,7 @@ def label_tensor(facts: Facts, targets: Sequence[Any]) -> Tensor:
     """Class names to labels (N,) int64; numbers, standardised, to (N, 1) float.
 
     Raises:
-        DataError: A class that the facts do not know.
+        DataError: A class that the facts do not know, or a text where a number is learned.
     """
     if facts.target == "class":
         label = label_of(facts.classes)
@@ -155,7 +158,10 @@ def label_tensor(facts: Facts, targets: Sequence[Any]) -> Tensor:
         if unknown is not None:
             raise DataError(f"class {unknown!r} is unknown to this model; {suggest(unknown, facts.classes)}")
         return torch.tensor([label[str(t)] for t in targets], dtype=torch.long)
-    numbers = torch.tensor([float(t) for t in targets], dtype=torch.float64).unsqueeze(1)
+    try:
+        numbers = torch.tensor([float(t) for t in targets], dtype=torch.float64).unsqueeze(1)
+    except ValueError as error:
+        raise DataError(f"{facts.target_name} must be a number ({error})") from None
     return ((numbers - facts.target_mean) / facts.target_std).float()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from didact.train.fit import fit
 from didact.train.run import Run
 
-KNOBS = {"epochs": 20, "optimizer": "adam", "lr": 0.003, "weight_decay": 0.001}
+KNOBS: dict[str, Any] = {"epochs": 20, "optimizer": "adam", "lr": 0.003, "weight_decay": 0.001}
 
 
 def softmax_docstrings(**changes: Any) -> Run:

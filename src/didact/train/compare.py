@@ -75,9 +75,11 @@ def compare(first: str | Path, second: str | Path) -> Comparison:
             )
     ours, theirs = a.to_dict(), b.to_dict()
     knobs = {k: (v, theirs["recipe"][k]) for k, v in ours["recipe"].items() if v != theirs["recipe"][k]}
+    names = a.directory.name, b.directory.name
+    if names[0] == names[1]:  # then only where they lie tells them apart
+        names = str(a.directory), str(b.directory)
     return Comparison(
-        a.directory.name,
-        b.directory.name,
+        *names,
         a.task.metric,
         knobs,
         {k: (v, b.scores["test"][k]) for k, v in a.scores["test"].items() if k in b.scores["test"]},

@@ -9,21 +9,21 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException as CannotCompile
 
 from didact.data.batches import Batch
 from didact.tasks.task import Step, Task
 
-__all__ = ["CannotCompile", "CompiledStep", "tracing_gradients"]
+
+class CannotCompile(Exception):
+    """The step does not make one graph; it holds a recurrent layer, say."""
 
 
 class CompiledStep:
-    """The one step of an ordinary task, compiled at its first call.
-
-    Calling it raises ``CannotCompile`` where the graph would break: in a recurrent layer, say.
-    """
+    """The one step of an ordinary task, compiled at its first call."""
 
     def __init__(self, task: Task, model: nn.Module, parameters: Sequence[Tensor]):
+        from torch._dynamo.exc import TorchDynamoException  # as slow to import as all the rest of torch
+
         def gradients(batch: Batch, share: float) -> tuple[Step, tuple[Tensor, ...]]:
             (step,) = task.losses(model, batch)
             return Step(step.group, step.loss.detach(), step.logs), torch.autograd.grad(
@@ -31,10 +31,18 @@ class CompiledStep:
             )
 
         self._gradients = torch.compile(gradients, fullgraph=True)
+        self._refusal = TorchDynamoException
 
     def __call__(self, batch: Batch, share: float) -> tuple[Step, tuple[Tensor, ...]]:
-        """The step's numbers, and the gradients of ``share`` times its loss."""
-        return self._gradients(batch, share)
+        """The step's numbers, and the gradients of ``share`` times its loss.
+
+        Raises:
+            CannotCompile: The graph would break.
+        """
+        try:
+            return self._gradients(batch, share)
+        except self._refusal as error:
+            raise CannotCompile(str(error)) from error
 
 
 @contextmanager

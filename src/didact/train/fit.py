@@ -5,17 +5,20 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
 
+from didact.data.batches import Split
 from didact.data.card import data_card
 from didact.data.open import Data
 from didact.errors import RunError, UsageError
+from didact.tasks.task import Task, evaluating
 from didact.train.files import load_tensors, load_tree, same_tensors, save_tree, write_json
 from didact.train.loop import Interrupted, Loop, Observer
 from didact.train.progress import Progress
@@ -61,14 +64,16 @@ def fit_recipe(
     recipe: Recipe, out: str | Path | None = None, *, quiet: bool = True, observers: Sequence[Observer] = ()
 ) -> Run:
     """Train a recipe in a new directory."""
-    directory = _new_directory(recipe, out)
+    if out is not None:
+        _check_free(Path(out))
     with _seeded(recipe):
         data = open_recipe_data(recipe)  # before anything is written: bad input leaves no empty run behind
         task = make_task(recipe, data.facts)
         network, arguments = build_for(recipe, data.facts)
+        _try_out(task, network, data["train"])
         device = choose_device(recipe)
         loop = Loop(recipe, task, network, data.splits, device)
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = _make_directory(recipe, out)
         write_json(directory / "facts.json", data.facts.to_dict())
         write_json(directory / "data.json", data_card(data))
         write_json(directory / "environment.json", environment(device))
@@ -86,12 +91,16 @@ def resume(directory: str | Path, *, quiet: bool = True, observers: Sequence[Obs
     """
     run = Run(directory)
     if run.finished:
+        if not run.report.exists():  # the disk was full, say
+            write_report(run)
         return run
     with _seeded(run.recipe):
         data = run.data()
         network, arguments = build_for(run.recipe, data.facts)
         device = choose_device(run.recipe)
         loop = Loop(run.recipe, run.task, network, data.splits, device)
+        for leftover in run.directory.glob(".*.tmp"):  # of a process that was killed as it wrote
+            leftover.unlink()
         state = run.directory / "state.safetensors"
         if state.exists():
             loop.load(load_tree(state))
@@ -104,14 +113,17 @@ def verify(directory: str | Path, *, quiet: bool = True) -> str | None:
 
     Returns:
         None when they are identical, else the first difference.
+
+    Raises:
+        RunError: The run is not finished, or its data has changed.
     """
     run = Run(directory)
-    threads = torch.get_num_threads()
+    run.check_finished()
+    run.data()
     with tempfile.TemporaryDirectory() as scratch:
         again = fit_recipe(run.recipe, Path(scratch) / "again", quiet=quiet)
         first, _ = load_tensors(run.directory / "model.safetensors")
         second, _ = load_tensors(again.directory / "model.safetensors")
-    torch.set_num_threads(threads)
     return same_tensors(first, second)
 
 
@@ -155,22 +167,24 @@ def choose_device(recipe: Recipe) -> torch.device:
 def _train(
     run: Run, loop: Loop, data: Data, arguments: dict[str, Any], quiet: bool, observers: Sequence[Observer]
 ) -> Run:
-    directory, recipe = run.directory, run.recipe
-
+    directory = run.directory
     record = Record(directory / "metrics.jsonl")
 
-    def checkpoint(loop: Loop) -> None:
+    def keep() -> None:
+        weights = loop.best or loop.kept_weights()
+        save_model(directory / "model.safetensors", weights, run.recipe, arguments, data.facts)
+
+    def checkpoint() -> None:
         record.flush()
         save_tree(directory / "state.safetensors", loop.state())
-        save_model(
-            directory / "model.safetensors", loop.best or loop.kept_weights(), recipe, arguments, data.facts
-        )
+        keep()
 
     loop.checkpoint = checkpoint
     loop.observers = [record, *observers]
     with _resumable(directory):
         with _shown(loop, quiet), _on_board(loop, directory / "events"), _stoppable(loop):
             loop.run()
+        keep()  # once more: a kill may have come between the last state and its weights
         loop.model.load_state_dict(loop.best)
         _finish(run, loop, data)
     return Run(directory)
@@ -202,24 +216,38 @@ def _finish(run: Run, loop: Loop, data: Data) -> None:
     write_report(Run(run.directory))
 
 
-def _new_directory(recipe: Recipe, out: str | Path | None) -> Path:
-    """The directory of a new run; an existing one is never written into.
+def _try_out(task: Task, network: nn.Module, split: Split) -> None:
+    """Ask for the losses of two examples, so that a network which cannot read the data fails at once."""
+    batch = split.take(split.order(None)[:2])
+    with torch.random.fork_rng(devices=[]), evaluating(network):
+        for _ in task.losses(network, batch):
+            pass
+
+
+def _check_free(directory: Path) -> None:
+    """An existing directory is never written into.
 
     Raises:
-        RunError: There is something there already.
+        RunError: There is something in it already.
     """
+    if (directory / "recipe.json").exists():
+        raise RunError(f"{directory} holds a run; choose another --out, or --resume {directory}")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise RunError(f"{directory} holds something else already; choose another --out")
+
+
+def _make_directory(recipe: Recipe, out: str | Path | None) -> Path:
+    """Make ``out``, or the next free directory under ``runs/``: whoever makes it first has it."""
     if out is not None:
-        directory = Path(out)
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            if (directory / "recipe.json").exists():
-                raise RunError(f"{directory} holds a run; choose another --out, or --resume {directory}")
-            raise RunError(f"{directory} holds something else already; choose another --out")
-        return directory
-    name = f"{recipe.model}-{Path(recipe.data).stem or 'data'}"
+        Path(out).mkdir(parents=True, exist_ok=True)
+        return Path(out)
     number = 1
-    while (Path("runs") / f"{name}-{number}").exists():
+    while True:
+        directory = Path("runs") / f"{recipe.model}-{Path(recipe.data).stem or 'data'}-{number}"
+        with suppress(FileExistsError):
+            directory.mkdir(parents=True)
+            return directory
         number += 1
-    return Path("runs") / f"{name}-{number}"
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from didact.tasks.task import Numbers, Step, Task
 from didact.train.average import WeightAverage
 from didact.train.compiled import CannotCompile, CompiledStep, tracing_gradients
 from didact.train.nonfinite import CURE, NonFiniteError, explain
-from didact.train.optimize import group_lr, make_optimizers
+from didact.train.optimize import group_lr, load_optimizer, make_optimizers
 from didact.train.recipe import Recipe
 from didact.train.schedule import lr_factor, plateau_drops
 
@@ -74,7 +74,7 @@ class Loop:
         splits: Mapping[str, Split],
         device: torch.device,
         observers: Sequence[Observer] = (),
-        checkpoint: Callable[["Loop"], None] | None = None,
+        checkpoint: Callable[[], None] | None = None,
     ):
         self.recipe, self.task, self.device = recipe, task, device
         self.model = model.to(device)
@@ -310,7 +310,7 @@ class Loop:
         due = time.monotonic() - self.saved > self.recipe.checkpoint_every
         if self.checkpoint and (now or due or self.stop_asked):
             self.look()
-            self.checkpoint(self)
+            self.checkpoint()
             self.saved = time.monotonic()
         if self.stop_asked and not self.at.finished:
             raise Interrupted(f"stopped in epoch {self.at.epoch + 1}, after {self.at.step} updates")
@@ -356,7 +356,7 @@ class Loop:
         if self.average:
             self.average.load(state["average"])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            load_optimizer(optimizer, state["optimizers"][name])
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"]["cpu"])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from didact.errors import UsageError, suggest
@@ -42,6 +42,20 @@ def make_optimizers(recipe: Recipe, groups: Mapping[str, nn.Module]) -> dict[str
         )
         for name, part in groups.items()
     }
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Restore a saved state, each tensor of it laid out in memory as its parameter is.
+
+    Files keep no layout, and torch's fused kernels walk both in the order of memory without a look at the
+    strides: to a channels-last weight they would apply the numbers of its neighbours.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                like = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
+                values[name] = like.copy_(value)
 
 
 def group_lr(recipe: Recipe, group: str) -> float:

@@ -3,9 +3,10 @@
 import os
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
@@ -19,11 +20,11 @@ class Progress:
 
     def __init__(self, console: Console | None = None):
         self.console = console or _console()
-        self.bar: Bar | None = None
+        self.bar: LiveBar | None = None
         self.begun: tuple[float, int] | None = None  # clock and updates when this leg of the run began
 
     def introduce(self, loop: Loop) -> None:
-        """Say what is trained, and where a resumed run goes on."""
+        """Say what is trained, and where a resumed run goes on; show the bar."""
         parameters = sum(parameter.numel() for parameter in loop.model.parameters())
         lines = [
             f"{loop.recipe.model}: {find(loop.recipe.model).about}",
@@ -32,25 +33,16 @@ class Progress:
         if loop.at.step:
             lines.append(f"going on in epoch {loop.at.epoch + 1}, after {loop.at.step:,} updates")
         self.console.print("\n".join(lines), markup=False)
+        if self.console.is_terminal:
+            self.bar = LiveBar(loop, self.console)
+            self.bar.start()
 
     def on_step(self, loop: Loop, numbers: Numbers) -> None:
-        """Move the live bar."""
+        """Note the latest number and the time left."""
         self.begun = self.begun or (time.monotonic(), loop.at.step)
-        if not self.console.is_terminal:
-            return
-        if self.bar is None:
-            columns = (
-                TextColumn("epoch"),
-                MofNCompleteColumn(),
-                BarColumn(),
-                TextColumn("{task.fields[now]}"),
-            )
-            self.bar = Bar(*columns, console=self.console, transient=True)
-            self.bar.add_task("", total=loop.recipe.epochs, now="")
-            self.bar.start()
-        name, value = next(iter(numbers.items()))
-        share = loop.at.epoch + loop.at.batch / loop.batches
-        self.bar.update(self.bar.task_ids[0], completed=share, now=f"{name} {value:.4f}{self.left(loop)}")
+        if self.bar is not None:
+            name, value = next(iter(numbers.items()))
+            self.bar.note = f"{name} {value:.4f}{self.left(loop)}"
 
     def on_epoch(self, loop: Loop, record: dict[str, Any]) -> None:
         """Print the epoch's line; a star marks the best so far."""
@@ -82,6 +74,24 @@ class Progress:
             return ""
         pace = (time.monotonic() - self.begun[0]) / (loop.at.step - self.begun[1])
         return f"  {in_time(pace * (loop.recipe.epochs * loop.updates - loop.at.step))} left"
+
+
+class LiveBar(Bar):
+    """A bar that looks where the loop stands each time it is drawn: it costs the loop nothing."""
+
+    def __init__(self, loop: Loop, console: Console):
+        columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
+        super().__init__(*columns, console=console, transient=True, refresh_per_second=4)
+        self.loop = loop
+        self.note = ""
+        self.add_task("", total=loop.recipe.epochs)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar as it stands now."""
+        for task in self.tasks:
+            task.completed = self.loop.at.epoch + self.loop.at.batch / self.loop.batches
+            task.description = self.note
+        return super().get_renderables()
 
 
 def _console() -> Console:

@@ -1,12 +1,12 @@
 """``metrics.jsonl``: one line a point of the raw curve, one line an epoch, readable by any tool."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from didact.errors import RunError
 from didact.tasks.task import Numbers
 from didact.train.files import write_text
 from didact.train.loop import Loop
@@ -29,12 +29,16 @@ class Record:
         self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered: after each epoch, and before a state is saved that counts on it."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        """Write what was gathered: after each epoch, and before a state is saved that counts on it.
+
+        Raises:
+            RunError: The disk is full, say.
+        """
         try:
-            os.write(descriptor, "".join(line + "\n" for line in self.lines).encode())
-        finally:
-            os.close(descriptor)
+            with open(self.path, "ab") as file:
+                file.write("".join(line + "\n" for line in self.lines).encode())
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror})") from None
         self.lines = []
 
     def rewind(self, step: int, epoch: int) -> None:
@@ -48,14 +52,18 @@ class Record:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Every line of a record; a last line that was cut off is passed over."""
-    if not path.exists():
-        return
-    for line in path.read_text().splitlines():
+    """Every line of a record; a last line that was cut off is passed over.
+
+    Raises:
+        RunError: Another line is damaged.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)
-        except ValueError:
-            return
+        except ValueError as error:
+            if number < len(lines):
+                raise RunError(f"{path}:{number}: damaged ({error})") from None
 
 
 class TensorBoard:

@@ -14,7 +14,7 @@ report.html        all of it on one page
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +55,11 @@ class Run:
     @cached_property
     def facts(self) -> Facts:
         """What the model knows of the data."""
-        return Facts.from_dict(read_json(self.directory / "facts.json"))
+        path = self.directory / "facts.json"
+        try:
+            return Facts.from_dict(read_json(path))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RunError(f"{path}: not the facts of a data set ({error})") from None
 
     @cached_property
     def task(self) -> Task:
@@ -84,11 +88,19 @@ class Run:
         Raises:
             RunError: The run is not finished.
         """
+        self.check_finished()
+        return read_json(self.directory / "results.json")
+
+    def check_finished(self) -> None:
+        """Do nothing for a finished run.
+
+        Raises:
+            RunError: The run is not finished.
+        """
         if not self.finished:
             raise RunError(
                 f"{self.directory} is not finished; didact train --resume {self.directory} goes on"
             )
-        return read_json(self.directory / "results.json")
 
     @property
     def scores(self) -> dict[str, Numbers]:
@@ -140,17 +152,18 @@ class Run:
 
         Raises:
             UsageError: The test split is asked for a second time without ``again``.
+            RunError: The test split is asked for before training has ended.
             DataError: The other data is broken, or of another kind.
         """
         if data is not None:
             return self.task.score(self.model, open_for(self.facts, data))
-        if split == "test" and self.finished:
+        if split == "test":
+            results = self.results
             if not again:
                 raise UsageError(
                     f"the test split of {self.directory} was scored when training ended "
                     f"({self.headline()}); a second look spoils it, and needs --again"
                 )
-            results = self.results
             write_json(self.directory / "results.json", results | {"test_looks": results["test_looks"] + 1})
         return self.task.score(self.model, self.data()[split])
 
@@ -159,7 +172,13 @@ class Run:
 
         Example:
             >>> run.predict(["seven.png"])[0]["class"]
+
+        Raises:
+            UsageError: One example alone, which is not a list of one.
+            DataError: An example that cannot be read.
         """
+        if isinstance(items, str | Path | Mapping):
+            raise UsageError(f"predict takes a list of examples: write [{items!r}]")
         if not len(items):
             return []
         if self.facts.inputs == "tokens":
@@ -210,8 +229,12 @@ def load(directory: str | Path) -> Run:
 
 
 def open_recipe_data(recipe: Recipe) -> Data:
-    """Open the data that a recipe names, split and encoded as it says."""
-    return open_data(
+    """Open the data that a recipe names, split and encoded as it says.
+
+    Raises:
+        UsageError: A knob for images, on data of another kind.
+    """
+    data = open_data(
         recipe.data,
         split=recipe.split,
         folds=recipe.folds,
@@ -223,6 +246,10 @@ def open_recipe_data(recipe: Recipe) -> Data:
         context=recipe.context,
         allow_bad=recipe.allow_bad,
     )
+    for knob in ("image_size", "augment"):
+        if getattr(recipe, knob) and data.facts.inputs != "image":
+            raise UsageError(f"{knob} changes images; {recipe.data} holds {data.facts.inputs} examples")
+    return data
 
 
 def make_task(recipe: Recipe, facts: Facts) -> Task:

@@ -1,0 +1,278 @@
+"""Pages that the code writes itself: the catalogue, the knobs, the commands and the syllabus as Markdown.
+
+Each function reads the one place where a fact stands, so that no page holds a second copy of it.
+"""
+
+import argparse
+import dataclasses
+import inspect
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+from unittest.mock import patch
+
+import didact
+from didact.catalog import CATALOG, constructor_arguments
+from didact.cli.main import COMMANDS, Parser, overview
+from didact.data.embedded import EMBEDDED
+from didact.syllabus.search import Concept, concepts
+from didact.tasks.choose import TASKS
+from didact.train.parse import describe
+from didact.train.recipe import Recipe, argument_docs, knob_docs, recipe_types
+
+MEASURED = Path(__file__).parent / "bars.json"
+COLUMNS = 84  # characters in a line of a command's help
+
+
+def models() -> str:
+    """A table of every architecture."""
+    rows = [
+        (
+            f"[{name}](#{anchor(name)})",
+            ", ".join(entry.tasks),
+            f"{entry.parameters:,}",
+            code(entry.data),
+            escape(entry.source),
+        )
+        for name, entry in CATALOG.items()
+    ]
+    return table(("model", "learns to", "parameters", "on", "source"), rows)
+
+
+def paper_cards() -> str:
+    """A section for each architecture: the card of its file, its arguments and its recipe."""
+    return "\n\n".join(_paper_card(name) for name in CATALOG)
+
+
+def _paper_card(name: str) -> str:
+    entry, cls = CATALOG[name], CATALOG[name].resolve()
+    said = argument_docs(cls)
+    arguments = [
+        (code(key), _default(parameter.default, "from the data"), prose(said.get(key, "")))
+        for key, parameter in constructor_arguments(name).items()
+    ]
+    recipe = [(code(key), code(shown(value))) for key, value in entry.recipe.items()]
+    return "\n\n".join(
+        [
+            f"## {name}",
+            f"{sentence(entry.about)} `{entry.target}`",
+            f"```console\n$ didact train {name}\n```",
+            docstring(inspect.getdoc(import_module(entry.target.split(":")[0])) or ""),
+            "**Arguments**, for `--set` and `didact.build`",
+            table(("argument", "default", "meaning"), arguments),
+            "**Recipe**, where it differs from the [defaults](recipes.md)",
+            table(("knob", "value"), recipe),
+        ]
+    )
+
+
+def knobs() -> str:
+    """Every knob of a recipe with its sentence."""
+    types, said = recipe_types(), knob_docs()
+    defaults = {
+        field.name: field.default_factory() if callable(field.default_factory) else field.default
+        for field in dataclasses.fields(Recipe)
+    }
+    rows = [
+        (code(name), _default(defaults[name], "none"), prose(text), escape(describe(types[name])))
+        for name, text in said.items()
+        if name not in ("model_args", "task_args")
+    ]
+    return table(("knob", "default", "meaning", "value"), rows)
+
+
+def task_knobs() -> str:
+    """The knobs of each task."""
+    rows = []
+    for name, task in TASKS.items():
+        said, hints = argument_docs(task), get_type_hints(task)
+        rows += [
+            (
+                code(field.name),
+                name,
+                _default(field.default, ""),
+                prose(said[field.name]),
+                escape(describe(hints[field.name])),
+            )
+            for field in dataclasses.fields(task)
+            if field.name != "facts"
+        ]
+    return table(("knob", "task", "default", "meaning", "value"), rows)
+
+
+def bars() -> str:
+    """The runs whose end was measured, from the file that ``make bars`` writes."""
+    rows = []
+    for name, bar in json.loads(MEASURED.read_text(encoding="utf-8")).items():
+        said = inspect.getdoc(import_module(f"didact.recipes.{name}")) or ""
+        command = re.search(r"^command +(.*?)^\w", said, re.M | re.S)
+        scores = [f"{metric} {s['mean']:.3f} ± {s['deviation']:.3f}" for metric, s in bar["scores"].items()]
+        rows.append(
+            (
+                code(name),
+                code(" ".join(command[1].split()) if command else ""),
+                ", ".join(scores),
+                f"{bar['seconds'] or '< 1'} s",
+                str(bar["seeds"]),
+            )
+        )
+    return table(("recipe", "command", "test score", "time", "seeds"), rows)
+
+
+def tasks() -> str:
+    """What can be learned, and the number that people quote."""
+    rows = [
+        (code(name), prose(summary(task)), code(task.metric), code(task.watch), code(task.__module__))
+        for name, task in TASKS.items()
+    ]
+    return table(("task", "what it does", "quoted", "chooses the weights", "file"), rows)
+
+
+def embedded() -> str:
+    """The data sets that need no file."""
+    rows = [(code(name), entry.task, escape(entry.about)) for name, entry in EMBEDDED.items()]
+    return table(("data", "task", "what it is"), rows)
+
+
+def commands() -> str:
+    """The help of every command, as it prints it."""
+    parts = [block("text", overview())]
+    with patch.dict(os.environ, {"COLUMNS": str(COLUMNS), "NO_COLOR": "1"}):
+        for name in COMMANDS:
+            parts += [f"## {name}", block("text", parser_of(name).format_help())]
+    return "\n\n".join(parts)
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of a command, with all of its flags."""
+    command = COMMANDS[name]
+    parser = Parser(
+        prog=f"didact {name}",
+        description=f"{command.example}\n\n{sentence(command.about)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    import_module(f"didact.cli.{name}").add_arguments(parser)
+    return parser
+
+
+def syllabus() -> str:
+    """Every concept: where it lives, what proves it, how to see it."""
+    return "\n\n".join(_concept(concept) for concept in concepts())
+
+
+def _concept(concept: Concept) -> str:
+    lines = [f"**{escape(concept.title)}** ({code(concept.id)})", ""]
+    lines += [f":code: {', '.join(map(code, concept.code))}"] * bool(concept.code)
+    lines += [f":tests: {', '.join(map(code, concept.tests))}"] * bool(concept.tests)
+    lines += [f":told: {', '.join(_page(place) for place in concept.docs)}"] * bool(concept.docs)
+    lines += [f":run: {code(concept.run)}"] * bool(concept.run)
+    return "\n".join([*lines, f":rows: {', '.join(concept.covers)}"])
+
+
+def _page(place: str) -> str:
+    page, heading = place.removeprefix("docs/").split("#")
+    return f"[{heading.replace('-', ' ')}]({page}#{heading})"
+
+
+def covered() -> str:
+    """How many rows of the curriculum the concepts cover."""
+    rows = [row for concept in concepts() for row in concept.covers]
+    return f"{len(concepts())} concepts cover {len(rows)} rows of the curriculum."
+
+
+def api() -> str:
+    """What ``import didact`` offers."""
+    parts = []
+    public = {name: getattr(didact, name) for name in didact.__all__}
+    for name, thing in sorted(public.items(), key=lambda pair: inspect.isclass(pair[1])):  # functions first
+        if thing is Recipe:  # the page of the knobs has its fields
+            parts.append(f".. autoclass:: didact.{name}(**knobs)\n   :members: load, to_dict")
+        elif inspect.isclass(thing):
+            parts.append(f".. autoclass:: didact.{name}\n   :members:")
+        elif callable(thing):
+            parts.append(f".. autofunction:: didact.{name}")
+    return block("{eval-rst}", "\n\n".join(parts))
+
+
+PAGES = (models, paper_cards, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api)
+GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
+
+
+# Markdown
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A pipe table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def block(language: str, text: str) -> str:
+    """Fenced code."""
+    return f"```{language}\n{text.rstrip()}\n```"
+
+
+def code(text: object) -> str:
+    """Inline code."""
+    return f"`{text}`"
+
+
+def escape(text: str) -> str:
+    """Markdown's own characters, to be read as they are."""
+    return re.sub(r"([\\*_\[\]<>$`])", r"\\\1", text)
+
+
+def prose(text: str) -> str:
+    """A sentence of a docstring: code in double backticks stays code, all else is plain."""
+    parts = re.split(r"``(.+?)``", text)
+    return "".join(code(part) if k % 2 else escape(part) for k, part in enumerate(parts))
+
+
+def docstring(text: str) -> str:
+    """A docstring: indented parts are drawings, addresses become links, the first line is bold."""
+    first, *rest = text.replace("\nSee also:", "\n\nSee also:").split("\n\n")
+    parts = [f"**{prose(first)}**"]
+    for part in rest:
+        if part.startswith("    "):
+            parts.append(block("text", inspect.cleandoc("\n" + part)))
+        elif part.startswith("https://"):
+            parts.append(f"<{part}>")
+        else:
+            parts.append(prose(part))
+    return "\n\n".join(parts)
+
+
+def summary(thing: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(thing) or "").split("\n")[0]
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def anchor(name: str) -> str:
+    """The anchor of a heading."""
+    return name.lower().replace(" ", "-")
+
+
+def shown(value: Any) -> str:
+    """A value as it would be typed."""
+    if isinstance(value, dict):
+        return ",".join(f"{key}:{shown(item)}" for key, item in value.items())
+    if isinstance(value, tuple):
+        return ",".join(map(shown, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _default(value: Any, none: str) -> str:
+    if value is inspect.Parameter.empty or value is None or value in ((), {}):
+        return none
+    return code(shown(value))
