@@ -1,16 +1,17 @@
 # make demo   train LeNet-5 on handwritten digits     make test   lint, types and tests
 # make bars   the training bars that take minutes     make docs   the documentation site
+# make clone  demo and test once more, in a fresh clone with an empty environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint bars docs clean
+.PHONY: demo test lint bars docs clone clean
 
 demo: .venv/core
 	$(BIN)/didact train
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -19,6 +20,9 @@ lint: .venv/dev
 
 bars: .venv/dev
 	$(BIN)/python -m pytest -m slow
+
+clone: .venv/dev
+	$(BIN)/python -m pytest -m clone
 
 docs: .venv/dev
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
