@@ -18,7 +18,9 @@ def bare() -> dict[str, str]:
 
 
 def make(clone: Path, *words: str) -> str:
-    done = subprocess.run(["make", *words], cwd=clone, env=bare(), capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        ["make", *words], cwd=clone, env=bare(), capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 

@@ -26,7 +26,9 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("train --epoch 3", ["'--epoch'", "did you mean '--epochs'?"]),
         ("train --batchsize=3", ["'--batchsize'", "did you mean '--batch-size'?"]),
         ("models --tsak classify", ["did you mean '--task'?"]),
-        ("train mlp iris", ["does not understand 'iris'", "see didact train --help"]),
+        ("train mlp iris", ["does not understand 'iris'", "did you mean --data iris?"]),
+        ("report one two", ["does not understand 'two'", "see didact report --help"]),
+        ("models language", ["'language' is a task: didact models --task language"]),
         ("train --epochs", ["--epochs", "expected one argument"]),
         ("evaluate", ["required: RUN", "see didact evaluate --help"]),
         ("train lenet", ["unknown model 'lenet'", "did you mean 'lenet5'?"]),
@@ -165,3 +167,7 @@ def test_a_recipe_of_another_model_is_not_passed_over(call: Call, tmp_path: Path
 def test_target_of_a_table(call: Call, tmp_path: Path):
     table = write_csv(tmp_path / "t.csv", ("a", "b"), [(k, k % 2) for k in range(20)])
     refused(call("train", "mlp", "--data", table, "--set", "target=bb"), 1, "no column 'bb'", "did you mean")
+
+
+def test_a_knob_for_images_on_a_table(call: Call):
+    refused(call("train", "mlp", "--data", "iris", "--set", "image_size=8"), 2, "image_size changes images")

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 import didact
 from didact.data.augment import augmentation
-from didact.data.batches import TensorSplit, generator_for
+from didact.data.batches import StreamSplit, TensorSplit, generator_for
 from didact.data.facts import Facts
 from didact.errors import UsageError
 from didact.tasks.adversarial import Adversarial
 from didact.tasks.classify import Classify
+from didact.tasks.language import Language
 from didact.train.files import same_tensors
 from didact.train.loop import Interrupted
 from didact.train.nonfinite import NonFiniteError
@@ -351,6 +352,24 @@ def test_compiled_is_the_same(make_loop, network, monkeypatch, accumulate):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+def test_what_does_not_compile_is_trained_as_it_is(make_loop, monkeypatch):
+    """A recurrent layer breaks the graph."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    tokens = torch.randint(5, (100,), generator=torch.Generator().manual_seed(0))
+    facts = Facts("made", "tokens", "next", (8,), vocabulary=tuple("?abcd"))
+    scores = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = didact.build("elman", vocab_size=5, embedding_dim=4, hidden_dim=8)
+        data = StreamSplit(tokens, context=8)
+        loop = make_loop(model, task=Language(facts), train=data, val=data, epochs=1, compile=compiled)
+        loop.run()
+        scores.append(loop.at.scores)
+    assert scores[1] == pytest.approx(scores[0], rel=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_for_real_is_the_same(make_loop):
     plain, compiled = make_loop(), make_loop(compile=True)
@@ -381,7 +400,7 @@ def test_channels_last_is_the_same(make_loop):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_channels_last_compiled_is_the_same(make_loop, monkeypatch):
-    """torch's fused optimizers do not look at strides: each gradient must lie in memory as its weight does."""
+    """torch's fused optimizers do not look at strides: a gradient must lie in memory as its weight does."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     plain, compiled = image_loop(make_loop, epochs=1), image_loop(make_loop, epochs=1, compile=True)
     plain.run()

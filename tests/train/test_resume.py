@@ -1,7 +1,10 @@
 """A run that is stopped anywhere and resumed is the run that was never stopped, bit for bit."""
 
 import json
+import os
 import random
+import signal
+import threading
 
 import pytest
 import torch
@@ -139,14 +142,53 @@ def test_before_the_first_checkpoint_a_run_starts_over(whole, recipe_of, tmp_pat
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_was_recorded_after_the_checkpoint_is_forgotten(whole, recipe_of, tmp_path, watcher, same_run):
-    """As after a kill: the record is ahead of the state, its last line is cut, temporary files lie about."""
-    run = stopped(recipe_of("mlp"), tmp_path / "run", watcher, 8)
+@pytest.mark.parametrize("update", [6, 8])
+def test_what_was_recorded_after_the_checkpoint_is_forgotten(
+    whole, recipe_of, tmp_path, watcher, same_run, update
+):
+    """As after a kill: the record is ahead of the state, its last line is cut, temporary files lie about.
+
+    After update 6 the state is that before the first epoch was closed, whose line has the same step.
+    """
+    run = stopped(recipe_of("mlp"), tmp_path / "run", watcher, update)
     lines = list(read_metrics(whole("mlp").directory / "metrics.jsonl"))
     ahead = "".join(json.dumps(line) + "\n" for line in lines[:15])
     (run.directory / "metrics.jsonl").write_text(ahead + json.dumps(lines[15])[:20])
     (run.directory / ".state.safetensors.123.tmp").write_bytes(b"half")
     same_run(resume(run.directory), whole("mlp"))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_polite_kill_save_first(whole, recipe_of, tmp_path, watcher, same_run, number):
+    before = signal.getsignal(number)
+    asks = watcher(each_step=lambda loop: loop.at.step == 9 and os.kill(os.getpid(), number))
+    with pytest.raises(Interrupted, match="stopped in epoch 2, after 9 updates; didact train --resume"):
+        fit_recipe(recipe_of("mlp"), tmp_path / "run", observers=[asks])
+    assert signal.getsignal(number) is before
+    same_run(resume(tmp_path / "run"), whole("mlp"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_second_ctrl_c_stops_at_once(recipe_of, tmp_path, watcher):
+    def impatient(loop):
+        if loop.at.step == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=r"didact train --resume .*run goes on"):
+        fit_recipe(recipe_of("mlp"), tmp_path / "run", observers=[watcher(each_step=impatient)])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_thread_trains_the_same(whole, recipe_of, tmp_path, same_run):
+    """Signals belong to the main thread; the random numbers to whoever trains."""
+    runs = []
+    thread = threading.Thread(target=lambda: runs.append(fit_recipe(recipe_of("mlp"), tmp_path / "run")))
+    thread.start()
+    thread.join()
+    same_run(runs[0], whole("mlp"))
 
 
 @pytest.mark.usefixtures("quick")

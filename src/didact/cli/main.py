@@ -54,7 +54,8 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             known = [option for action in self._actions for option in action.option_strings]
             flag = unknown[0].split("=")[0]
-            hint = suggest(flag, known) if flag.startswith("-") else f"see {self.prog} --help"
+            hint = f"did you mean --data {flag}?" if "--data" in known else f"see {self.prog} --help"
+            hint = suggest(flag, known) if flag.startswith("-") else hint
             raise UsageError(f"{self.prog} does not understand {flag!r}; {hint}")
         return parsed
 

@@ -24,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     """List the catalogue, or show one entry of it."""
     if arguments.model and arguments.task:
         raise UsageError("a MODEL is shown whatever it learns; leave out --task")
+    if arguments.model in _tasks():
+        raise UsageError(f"{arguments.model!r} is a task: didact models --task {arguments.model}")
     if arguments.model:
         _one(canonical(arguments.model), arguments.json)
         return 0

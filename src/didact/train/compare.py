@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from didact.errors import RunError
 from didact.train.run import Run
+from didact.train.words import setting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ class Comparison:
         rows = [("", self.first, self.second)]
         rows += [(f"test {name}", f"{a:.4f}", f"{b:.4f}") for name, (a, b) in self.scores.items()]
         rows += [(name, f"{a:,.6g}", f"{b:,.6g}") for name, (a, b) in self.costs.items()]
-        rows += [(name, str(a), str(b)) for name, (a, b) in self.knobs.items()]
+        rows += [(name, setting(a), setting(b)) for name, (a, b) in self.knobs.items()]
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

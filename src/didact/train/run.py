@@ -229,12 +229,8 @@ def load(directory: str | Path) -> Run:
 
 
 def open_recipe_data(recipe: Recipe) -> Data:
-    """Open the data that a recipe names, split and encoded as it says.
-
-    Raises:
-        UsageError: A knob for images, on data of another kind.
-    """
-    data = open_data(
+    """Open the data that a recipe names, split and encoded as it says."""
+    return open_data(
         recipe.data,
         split=recipe.split,
         folds=recipe.folds,
@@ -246,19 +242,18 @@ def open_recipe_data(recipe: Recipe) -> Data:
         context=recipe.context,
         allow_bad=recipe.allow_bad,
     )
-    for knob in ("image_size", "augment"):
-        if getattr(recipe, knob) and data.facts.inputs != "image":
-            raise UsageError(f"{knob} changes images; {recipe.data} holds {data.facts.inputs} examples")
-    return data
 
 
 def make_task(recipe: Recipe, facts: Facts) -> Task:
     """The task of a recipe on this data.
 
     Raises:
-        UsageError: A knob of another task.
+        UsageError: The model does not learn such data, or a knob says nothing to it.
     """
     task = task_for(recipe.model, find(recipe.model), facts)
+    for knob in ("image_size", "augment"):
+        if getattr(recipe, knob) and facts.inputs != "image":
+            raise UsageError(f"{knob} changes images; {facts.name} holds {facts.inputs} examples")
     for knob in recipe.task_args:
         if knob not in task.__dataclass_fields__:
             owners = [name for name, cls in TASKS.items() if knob in cls.__dataclass_fields__]
