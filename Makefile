@@ -11,7 +11,7 @@ demo: .venv/core
 	$(BIN)/didact train
 
 test: lint
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 $(TESTS)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

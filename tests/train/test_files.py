@@ -251,3 +251,13 @@ def test_the_metadata_is_json(path):
     length = struct.unpack("<Q", path.read_bytes()[:8])[0]
     header = json.loads(path.read_bytes()[8 : 8 + length])
     assert json.loads(header["__metadata__"]["tree"])
+
+
+def test_equal_values_make_equal_files(tmp_path):
+    tensors = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.zeros(3)}
+    for name in ("a", "b", "c", "d"):
+        save_tensors(
+            tmp_path / name, tensors, {"model": "mlp", "facts": {"é": 1}, "arguments": {"widths": [3]}}
+        )
+    assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
+    assert load_tensors(tmp_path / "a")[1]["facts"] == {"é": 1}

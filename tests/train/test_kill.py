@@ -49,7 +49,7 @@ def check_files(directory):
             assert text == "" or text.endswith("\n")
             assert all(line.startswith("{") and line.endswith("}") for line in text.splitlines())
         elif path.name == "state.safetensors":
-            assert load_tree(path)["progress"]["step"] > 0
+            assert load_tree(path)["position"]["step"] > 0
         elif path.suffix == ".safetensors":
             assert load_tensors(path)[1]["model"] == "mlp"
         else:
@@ -66,7 +66,7 @@ def test_killed_at_random_moments(tmp_path, same_run):
         hits += killed(work, directory, moments.uniform(0.2, 0.8) * length / KILLS)
         check_files(directory)
         if (directory / "state.safetensors").exists():
-            steps.append(load_tree(directory / "state.safetensors")["progress"]["step"])
+            steps.append(load_tree(directory / "state.safetensors")["position"]["step"])
     assert hits >= KILLS - 1, "the run was over before it could be killed"
     assert steps == sorted(steps)
     assert steps[-1] > 0

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 
@@ -86,7 +87,7 @@ def test_stopped_anywhere_and_resumed(kind, whole, recipe_of, tmp_path, watcher,
     for number, update in enumerate({1, random.Random(kind).randrange(2, updates), updates}):
         run = stopped(recipe_of(kind), tmp_path / str(number), watcher, update)
         assert not run.finished
-        assert load_tree(run.directory / "state.safetensors")["progress"]["step"] == update
+        assert load_tree(run.directory / "state.safetensors")["position"]["step"] == update
         same_run(resume(run.directory), expected)
 
 
@@ -201,6 +202,19 @@ def test_trained_but_not_scored_is_only_scored(whole, recipe_of, tmp_path, monke
     monkeypatch.setattr("didact.train.fit.find_spec", lambda name: None)
     monkeypatch.setattr("didact.train.loop.Loop.train_epoch", lambda _: pytest.fail("trains again"))
     same_run(resume(tmp_path / "run"), whole("mlp"))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("update", [30, 3])
+def test_killed_between_a_state_and_its_weights(whole, recipe_of, tmp_path, watcher, same_run, update):
+    """The state is the last one, finished or not; the weights beside it are still those of an older one."""
+    old = stopped(recipe_of("mlp"), tmp_path / "old", watcher, 2)
+    run = stopped(recipe_of("mlp"), tmp_path / "run", watcher, update)
+    if update == 30:
+        shutil.copy(whole("mlp").directory / "state.safetensors", run.directory)
+        shutil.copy(whole("mlp").directory / "metrics.jsonl", run.directory)
+    shutil.copy(old.directory / "model.safetensors", run.directory)
+    same_run(resume(run.directory), whole("mlp"))
 
 
 @pytest.mark.usefixtures("quick")

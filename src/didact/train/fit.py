@@ -254,7 +254,7 @@ def _make_directory(recipe: Recipe, out: str | Path | None) -> Path:
 def _seeded(recipe: Recipe) -> Iterator[None]:
     """Run with the recipe's seed and threads, and leave the caller's random numbers as they were."""
     threads = torch.get_num_threads()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(recipe.seed)
         if recipe.threads:
             torch.set_num_threads(recipe.threads)

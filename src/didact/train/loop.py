@@ -48,7 +48,7 @@ class Observer(Protocol):
 
 
 @dataclass
-class Progress:
+class Position:
     """Where a run stands. All of it is saved and restored."""
 
     epoch: int = 0  # epochs completed
@@ -90,7 +90,7 @@ class Loop:
             for name, optimizer in self.optimizers.items()
         }
         self.scaler = torch.amp.GradScaler(device.type) if recipe.precision == "fp16" else None
-        self.at = Progress()
+        self.at = Position()
         self.best: dict[str, Tensor] = {}
         self.stop_asked = False
         self.batches = count_batches(self.splits["train"], recipe.batch_size)
@@ -336,7 +336,7 @@ class Loop:
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
         return {
-            "progress": {**vars(self.at), "seconds": self.elapsed()},
+            "position": {**vars(self.at), "seconds": self.elapsed()},
             "model": dict(self.model.state_dict()),
             "best": self.best,
             "average": self.average.weights if self.average else {},
@@ -350,7 +350,7 @@ class Loop:
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
-        self.at = Progress(**state["progress"])
+        self.at = Position(**state["position"])
         self.model.load_state_dict(state["model"])
         self.best = state["best"]
         if self.average:
