@@ -60,16 +60,6 @@ def test_confusion_matrix_has_the_truth_in_rows():
     assert matrix.tolist() == [[0, 2, 0], [0, 0, 0], [1, 0, 0]]
 
 
-def test_precision_recall_f1(answers):
-    _, labels, predicted = answers
-    ours = metrics.precision_recall_f1(metrics.confusion_matrix(predicted, labels, CLASSES))
-    theirs = oracle.precision_recall_fscore_support(
-        labels, predicted, labels=range(CLASSES), zero_division=0
-    )[:3]
-    for mine, expected in zip(ours, theirs, strict=True):
-        assert mine.tolist() == pytest.approx(expected.tolist(), **APPROX)
-
-
 def test_macro_f1(answers):
     _, labels, predicted = answers
     expected = oracle.f1_score(labels, predicted, average="macro", zero_division=0)

@@ -494,7 +494,7 @@ def test_a_raw_curve_has_some_hundred_points_however_long_the_run(make_loop, spl
     seen = watcher()
     loop = make_loop(train=split(300), batch_size=1, epochs=5, observers=[seen])
     loop.run()
-    assert 400 <= len(seen.points) < 800
+    assert 200 < len(seen.points) <= 400
     counted = sum(numbers["loss"] for _, numbers in seen.points) / len(seen.points)
     epochs = sum(record["train"]["loss"] for record in seen.epochs) / 5
     assert counted == pytest.approx(epochs)

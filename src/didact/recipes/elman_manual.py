@@ -3,8 +3,8 @@
 command   didact train elman --data manual
 time      3 min on one core
 expect    test bits_per_token 2.035 +- 0.180 (n = 3, torch 2.13.0, 2026-11-21)
-              a smoothed 5-gram of the same text needs 1.792, 2.126, 1.873 bits,
-              the network 1.888, 2.236, 1.981
+          a smoothed 5-gram of the same text needs 1.792, 2.126, 1.873 bits,
+          the network 1.888, 2.236, 1.981
 """
 
 from typing import Any

@@ -30,24 +30,16 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int) -> Ten
     )
 
 
-def precision_recall_f1(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Per class, (C,) each, from a confusion matrix; 0 where there is nothing to divide by."""
-    hits = matrix.diagonal().double()
-    precision = hits / matrix.sum(0).clamp(min=1)
-    recall = hits / matrix.sum(1).clamp(min=1)
-    f1 = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
-    return precision, recall, f1
-
-
 def macro_f1(matrix: Tensor) -> float:
-    """Mean F1 over the classes that occur, among labels or predictions, from a confusion matrix."""
-    f1 = precision_recall_f1(matrix)[2]
-    return f1[(matrix.sum(0) + matrix.sum(1)) > 0].mean().item()
+    """Mean F1, 2 hits / (labels + predictions), over the classes that occur, from a confusion matrix."""
+    seen = matrix.sum(0) + matrix.sum(1)
+    return (2 * matrix.diagonal()[seen > 0].double() / seen[seen > 0]).mean().item()
 
 
 def balanced_accuracy(matrix: Tensor) -> float:
-    """Mean recall over the classes that occur among the labels, from a confusion matrix."""
-    return precision_recall_f1(matrix)[1][matrix.sum(1) > 0].mean().item()
+    """Mean recall, hits / labels, over the classes that occur among the labels, from a confusion matrix."""
+    labels = matrix.sum(1)
+    return (matrix.diagonal()[labels > 0].double() / labels[labels > 0]).mean().item()
 
 
 def mean_squared_error(predicted: Tensor, targets: Tensor) -> float:

@@ -95,7 +95,7 @@ class Loop:
         self.stop_asked = False
         self.batches = count_batches(self.splits["train"], recipe.batch_size)
         self.updates = math.ceil(self.batches / recipe.accumulate)  # in an epoch
-        self.curve_every = max(recipe.epochs * self.updates // CURVE_POINTS, 1)
+        self.curve_every = math.ceil(recipe.epochs * self.updates / CURVE_POINTS)
         self.compiled = self.compile() if recipe.compile else None
         self.seen: list[tuple[Step, int]] = []  # steps whose numbers are not read yet, and their examples
         self.started = self.saved = time.monotonic()
