@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as oracle
+from torch import nn
 from torch.nn import functional as F
 
 import didact
@@ -49,6 +50,33 @@ def test_label_smoothing_is_the_notes(class_facts):
     by_hand = -(target * logits.log_softmax(1)).sum(1).mean()
     assert loss.item() == pytest.approx(by_hand.item())
     assert loss.item() == pytest.approx(F.cross_entropy(logits, labels, label_smoothing=0.125).item())
+
+
+class TwoHeads(nn.Module):
+    """Logits as given, and one auxiliary head that turns them round."""
+
+    auxiliary_weight = 0.3
+
+    def forward(self, x):
+        return x
+
+    def forward_with_auxiliary(self, x):
+        return x, -x
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_auxiliary_heads_have_a_share_in_the_loss_alone(class_facts, smoothing):
+    logits, labels = made()
+    task = Classify(class_facts(), label_smoothing=smoothing)
+    step = one_loss(task, TwoHeads(), (logits, labels))
+    expected = task.loss(logits, labels) + 0.3 * task.loss(-logits, labels)
+    assert step.loss.item() == pytest.approx(expected.item())
+    assert step.logs["accuracy"].item() == (logits.argmax(1) == labels).sum().item()
+
+
+@pytest.mark.parametrize(("name", "weight"), [("googlenet", 0.3), ("inception-v3", 0.4)])
+def test_published_weights_of_auxiliary_heads(name, weight):
+    assert didact.CATALOG[name].resolve().auxiliary_weight == weight
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan"), 2.0])

@@ -56,6 +56,7 @@ def _one(name: str, as_json: bool) -> None:
         key: "from the data" if parameter.default is parameter.empty else parameter.default
         for key, parameter in constructor_arguments(name).items()
     }
+    built_for = f" on {entry.data}" if "from the data" in defaults.values() else ""
     place = f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
     if as_json:
         print(json.dumps({"model": name} | _facts(entry) | {"file": place, "arguments": defaults}))
@@ -67,7 +68,7 @@ def _one(name: str, as_json: bool) -> None:
             ("source", entry.source),
             ("learns to", _list(entry.tasks)),
             ("takes", _list(entry.inputs)),
-            ("parameters", f"{entry.parameters:,} on {entry.data}"),
+            ("parameters", f"{entry.parameters:,}{built_for}"),
             ("code", place),
         ]
     )

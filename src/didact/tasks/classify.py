@@ -41,10 +41,12 @@ class Classify(Task):
             )
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Step]:
-        """One step: the mean cross-entropy of the batch."""
+        """One step: the mean cross-entropy of the batch, and a share of that of each auxiliary head."""
         inputs, labels = batch
-        logits = model(inputs)
+        logits, *auxiliary = _answers(model, inputs)
         loss = self.loss(logits, labels)
+        for other in auxiliary:
+            loss = loss + getattr(model, "auxiliary_weight", 1.0) * self.loss(other, labels)
         yield Step("model", loss, {"accuracy": (logits.detach().argmax(1) == labels).sum()})
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -106,3 +108,9 @@ class Classify(Task):
             for i in worst
         ]
         return Mistakes(shown, len(wrong), len(labels))
+
+
+def _answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
+    """The logits, and those of the auxiliary heads of a model that has ``forward_with_auxiliary``."""
+    whole = getattr(model, "forward_with_auxiliary", None)
+    return (model(inputs),) if whole is None else whole(inputs)
