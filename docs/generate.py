@@ -40,7 +40,7 @@ def models() -> str:
         )
         for name, entry in CATALOG.items()
     ]
-    return table(("model", "learns to", "parameters", "on", "source"), rows)
+    return table(("model", "learns to", "parameters", "trains on", "source"), rows)
 
 
 def paper_cards() -> str:
