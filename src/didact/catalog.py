@@ -65,7 +65,7 @@ def on_digits(
     excuses: Mapping[str, str] = MappingProxyType({}),
     **knobs: Any,
 ) -> Entry:
-    """An image classifier made for larger images, which learns the digits at 32 pixels in a minute or two.
+    """An image classifier made for larger images, with a recipe for the digits in a small width.
 
     ``small`` are the constructor arguments of the default recipe, since few maps suit two cores; ``knobs``
     are what else it changes; the rest is as in ``Entry``.
