@@ -16,18 +16,34 @@ _PUBLIC = {
     "fit": "didact.train.fit",
     "cross_validate": "didact.train.fit",
     "load": "didact.train.run",
+    "load_weights": "didact.train.weights",
+    "replace_head": "didact.nn.head",
     "Recipe": "didact.train.recipe",
     "Run": "didact.train.run",
 }
 
-__all__ = ["CATALOG", "Recipe", "Run", "__version__", "build", "cross_validate", "fit", "load", "open_data"]
+__all__ = [
+    "CATALOG",
+    "Recipe",
+    "Run",
+    "__version__",
+    "build",
+    "cross_validate",
+    "fit",
+    "load",
+    "load_weights",
+    "open_data",
+    "replace_head",
+]
 
 if TYPE_CHECKING:
     from didact.catalog import CATALOG, build
     from didact.data.open import open_data
+    from didact.nn.head import replace_head
     from didact.train.fit import cross_validate, fit
     from didact.train.recipe import Recipe
     from didact.train.run import Run, load
+    from didact.train.weights import load_weights
 
 
 def __getattr__(name: str) -> Any:

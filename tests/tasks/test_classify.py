@@ -153,7 +153,8 @@ def test_score_is_sklearns_whatever_the_batches(class_facts, given):
                 "accuracy": oracle.accuracy_score(labels, predicted),
                 "macro_f1": oracle.f1_score(labels, predicted, average="macro"),
                 "balanced_accuracy": oracle.balanced_accuracy_score(labels, predicted),
-                "top5": oracle.top_k_accuracy_score(labels, logits, k=5),
+                "top5": (top5 := oracle.top_k_accuracy_score(labels, logits, k=5)),
+                "top5_error": 1 - top5,
             }
         )
     assert given.training

@@ -43,6 +43,13 @@ def test_all_classes_hold_every_label(answers):
     assert metrics.top_k_accuracy(answers[0], answers[1], CLASSES) == 1
 
 
+@pytest.mark.parametrize("k", [1, 2, CLASSES])
+def test_top_k_error_is_what_is_missing_to_one(answers, k):
+    logits, labels, _ = answers
+    hits = sum(int(label) in row.topk(k).indices.tolist() for row, label in zip(logits, labels, strict=True))
+    assert metrics.top_k_error(logits, labels, k) == pytest.approx(1 - hits / len(labels), **APPROX)
+
+
 @pytest.mark.parametrize("k", [0, -1, CLASSES + 1])
 def test_k_outside_the_classes_is_refused(answers, k):
     with pytest.raises(ValueError, match=f"k={k}.*{CLASSES}"):

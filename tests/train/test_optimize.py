@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+import didact
 from didact.errors import UsageError
-from didact.train.optimize import OPTIMIZERS, group_lr, make_optimizers
+from didact.train.optimize import OPTIMIZERS, make_optimizers
 from didact.train.recipe import OptimizerName, Recipe
 
 
@@ -95,9 +96,26 @@ def test_groups_have_their_own_rates():
         "generator": 0.05,
         "discriminator": 0.1,
     }
-    assert group_lr(recipe, "generator") == 0.05
     with pytest.raises(UsageError, match="lr_scale names the group 'generater'; did you mean 'generator'"):
         make_optimizers(Recipe(lr_scale={"generater": 0.5}), groups)
+
+
+def test_parts_of_a_network_have_their_own_rates():
+    network = didact.build("mlp", in_features=3, out_features=2, widths=(4, 4))
+    scales = {"trunk": 0.1, "hidden.linear1": 0.01, "hidden.linear1.bias": 3.0}
+    optimizer = make_optimizers(Recipe(model="mlp", lr=1.0, lr_scale=scales), {"model": network})["model"]
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    found = {name: rates[id(parameter)] for name, parameter in network.named_parameters()}
+    assert found == {
+        "hidden.linear1.weight": 0.01,
+        "hidden.linear1.bias": 3.0,
+        "hidden.linear2.weight": 0.1,
+        "hidden.linear2.bias": 0.1,
+        "head.weight": 1.0,
+        "head.bias": 1.0,
+    }
+    with pytest.raises(UsageError, match="lr_scale: the network has no part 'hiden'; did you mean 'hidden'"):
+        make_optimizers(Recipe(model="mlp", lr_scale={"hiden": 0.1}), {"model": network})
 
 
 def test_frozen_parameters_are_left_out():

@@ -16,7 +16,7 @@ from didact.train.recipe import knob_docs, make_recipe, recipe_types
 if TYPE_CHECKING:
     from didact.train.run import Run
 
-FLAGS = ("data", "epochs", "batch_size", "lr", "optimizer", "seed", "device")
+FLAGS = ("data", "epochs", "batch_size", "lr", "optimizer", "seed", "device", "weights", "transfer")
 SWITCHES = ("compile", "allow_bad")
 WITH_RESUME = {"resume", "verify", "quiet", "json"}
 

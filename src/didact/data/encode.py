@@ -17,15 +17,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from didact.data.facts import Column, Facts
+from didact.data.facts import Column, Facts, Interpolation
 from didact.errors import DataError
 
 MAX_WORDS = 2000
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def fit(facts: Facts, items: Sequence[Any], categories: frozenset[str], standardise: bool) -> Facts:
-    """Complete the facts from the training items: columns, vocabulary, shape, mean and standard deviation."""
+    """Complete the facts from the training items: columns, vocabulary, shape, mean and standard deviation.
+
+    A mean that the facts have already is kept, with its standard deviation.
+    """
     if facts.inputs == "table":
         columns = tuple(_column(name, items, name in categories) for name in items[0])
         facts = replace(facts, columns=columns, input_shape=(sum(column.width for column in columns),))
@@ -35,7 +39,7 @@ def fit(facts: Facts, items: Sequence[Any], categories: frozenset[str], standard
     elif facts.inputs == "tokens":
         characters = sorted(set("\n\n".join(items)) - {"\N{REPLACEMENT CHARACTER}"})
         return replace(facts, vocabulary=("\N{REPLACEMENT CHARACTER}", *characters))
-    if not standardise or facts.inputs == "sample":
+    if not standardise or facts.mean or facts.inputs == "sample":
         return facts
     mean, std = _moments(facts, items)
     return replace(facts, mean=mean, std=std)
@@ -55,9 +59,15 @@ def encode_text(facts: Facts, text: str) -> Tensor:
 
 
 def read_image(
-    item: np.ndarray | str | Path | Image.Image, channels: int, size: tuple[int, int]
+    item: np.ndarray | str | Path | Image.Image,
+    channels: int,
+    size: tuple[int, int],
+    crop: float = 0.0,
+    interpolation: Interpolation = "bilinear",
 ) -> np.ndarray:
     """Decode, convert to grey or RGB, and resize one image: uint8 (H, W, C).
+
+    With ``crop`` the shorter side becomes size / crop and the middle is cut out, so that nothing is squeezed.
 
     Raises:
         DataError: The file is missing or is no image that decodes; the message names it.
@@ -65,13 +75,27 @@ def read_image(
     try:
         image = item if isinstance(item, Image.Image) else _open_image(item)
         image = _eight_bits(image).convert("L" if channels == 1 else "RGB")
-        if image.size != size[::-1]:
-            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+        if crop:
+            image = _middle(image, size, crop, RESAMPLING[interpolation])
+        elif image.size != size[::-1]:
+            image = image.resize(size[::-1], RESAMPLING[interpolation])
     except FileNotFoundError:
         raise DataError(f"{item}: no such file") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{item}: not an image that can be decoded ({error})") from None
     return np.asarray(image, dtype=np.uint8).reshape(*size, channels)
+
+
+def _middle(
+    image: Image.Image, size: tuple[int, int], crop: float, resampling: Image.Resampling
+) -> Image.Image:
+    """Resize with the sides' ratio kept, then cut: as published weights expect it."""
+    height, width = size
+    short = round(min(size) / crop)
+    wide, high = (int(short * side / min(image.size)) for side in image.size)
+    image = image.resize((max(wide, width), max(high, height)), resampling)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 
 
 def words(text: str) -> list[str]:
@@ -98,7 +122,8 @@ def _plain(facts: Facts, items: Sequence[Any]) -> Tensor:
     """Encode without standardising."""
     if facts.inputs == "image":
         channels, height, width = facts.input_shape
-        pixels = np.stack([read_image(item, channels, (height, width)) for item in items])
+        size = (height, width)
+        pixels = np.stack([read_image(i, channels, size, facts.crop, facts.interpolation) for i in items])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255).contiguous()
     if facts.inputs == "table":
         return torch.tensor([_row(facts.columns, item) for item in items], dtype=torch.float32)

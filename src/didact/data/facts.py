@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 Inputs = Literal["image", "table", "bag", "tokens", "sample"]
 Target = Literal["class", "number", "next", "none"]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Facts:
         classes: Class names; the index of a name is its label.
         columns: The input columns of a table, in order.
         vocabulary: Tokens by index. Index 0 stands for whatever is not in the vocabulary.
-        mean, std: Fitted on the training split only. Per channel for images, per input for the rest.
+        mean, std: Fitted on the training split only, or those of the weights that training started from. Per
+            channel for images, per input for the rest.
+        crop: Share of an image's shorter side that is read, from its middle; 0 reads all of it, squeezed.
+        interpolation: How images are resized.
         target_name: The column, or the word for what is predicted.
         target_mean, target_std: Of a number to be predicted, on the training split.
         sizes: Examples (or tokens) in each split.
@@ -55,6 +59,8 @@ class Facts:
     vocabulary: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    crop: float = 0.0
+    interpolation: Interpolation = "bilinear"
     target_name: str = "class"
     target_mean: float = 0.0
     target_std: float = 1.0

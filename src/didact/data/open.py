@@ -17,10 +17,10 @@ from torch import Tensor
 from didact.data.batches import FileSplit, Split, StreamSplit, TensorSplit
 from didact.data.embedded import EMBEDDED
 from didact.data.encode import encode, fit, read_image
-from didact.data.facts import Facts
+from didact.data.facts import Facts, Interpolation
 from didact.data.formats.detect import read_path
 from didact.data.raw import Part, Problem, Raw, label_of
-from didact.data.split import document_split, fold_split, hold_out, parse_ratio, ratio_split
+from didact.data.split import document_split, fold_split, hold_out, parse_ratio, ratio_split, some_of
 from didact.errors import DataError, UsageError, suggest
 
 MEMORY_BYTES = 1 << 30  # a split that decodes to less is held in memory as tensors
@@ -56,8 +56,15 @@ def open_data(
     folds: int = 0,
     fold: int = 0,
     seed: int = 0,
+    classes: Sequence[str] = (),
+    examples: int = 0,
     image_size: int | None = None,
+    channels: int | None = None,
+    crop: float = 0.0,
+    interpolation: Interpolation = "bilinear",
     standardise: bool = True,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
     target: str | None = None,
     context: int = 128,
     allow_bad: bool = False,
@@ -71,8 +78,15 @@ def open_data(
         folds: Split into this many folds instead; ``fold`` is tested, the next one validates.
         fold: Which fold is the test split.
         seed: Decides the split.
+        classes: Only the examples of these classes; by default all.
+        examples: Train on so many examples of the training split, in its class shares; 0 takes all.
         image_size: Resize images to this many pixels a side.
+        channels: Read images in grey (1) or in colour (3); by default as they are.
+        crop: Share of an image's shorter side to read, from its middle; 0 reads all of it, squeezed.
+        interpolation: How images are resized.
         standardise: Subtract the training mean and divide by the training standard deviation.
+        mean: Subtract this instead, one number a channel.
+        std: Divide by this instead, one number a channel.
         target: The column to predict, for tables; by default the last one.
         context: Tokens a language model sees at once.
         allow_bad: Leave broken examples out instead of refusing the data set.
@@ -84,15 +98,23 @@ def open_data(
     raw = read(source, target=target)
     if not allow_bad:
         _refuse_broken(raw, source, "mend it, or leave such examples out with --allow-bad")
+    raw = of_classes(raw, classes)
     parts = split_parts(raw, split, folds, fold, seed)
+    if examples:
+        parts["train"] = _some(raw, parts["train"], examples, seed)
     facts = Facts(
         raw.name,
         raw.inputs,
         raw.target,
-        _shape(raw, parts["train"], image_size, context),
+        _shape(raw, parts["train"], image_size, channels, context),
         classes=raw.classes,
+        mean=tuple(mean),
+        std=tuple(std),
+        crop=crop,
+        interpolation=interpolation,
         target_name=raw.target_name,
     )
+    _check_moments(facts, standardise)
     facts = fit(facts, parts["train"].items, raw.categories, standardise)
     if raw.target == "number":
         numbers = np.asarray(parts["train"].targets, dtype=np.float64)
@@ -189,6 +211,26 @@ def split_parts(raw: Raw, rule: str | None, folds: int, fold: int, seed: int) ->
     return {name: parts[name] for name in ("train", "val", "test")}
 
 
+def of_classes(raw: Raw, classes: Sequence[str]) -> Raw:
+    """The examples of some classes alone; of all where none is named.
+
+    Raises:
+        UsageError: A class that is not there, or data without classes.
+    """
+    if not classes:
+        return raw
+    if not raw.classes:
+        raise UsageError(f"classes={','.join(classes)}: {raw.name} has no classes; leave classes out")
+    unknown = next((name for name in classes if name not in raw.classes), None)
+    if unknown is not None:
+        raise UsageError(f"classes: {raw.name} has no class {unknown!r}; {suggest(unknown, raw.classes)}")
+    parts = {
+        name: part.pick([i for i, target in enumerate(part.targets) if str(target) in classes])
+        for name, part in raw.parts.items()
+    }
+    return replace(raw, parts=parts, classes=tuple(name for name in raw.classes if name in classes))
+
+
 def encode_part(facts: Facts, part: Part) -> TensorSplit:
     """A labelled part in memory, encoded by the facts of a model."""
     targets = label_tensor(facts, part.targets) if len(part.targets) else torch.zeros(len(part.items))
@@ -210,7 +252,42 @@ def _encoded(facts: Facts, part: Part, context: int) -> Split:
     return encode_part(facts, part) if len(part.items) else TensorSplit(torch.empty(0), torch.empty(0))
 
 
-def _shape(raw: Raw, train: Part, image_size: int | None, context: int) -> tuple[int, ...]:
+def _check_moments(facts: Facts, standardise: bool) -> None:
+    """A mean and a standard deviation that the user gives: both or neither, one number a channel.
+
+    Raises:
+        UsageError: They do not fit the data, or each other.
+    """
+    mean, std = facts.mean, facts.std
+    if not mean and not std:
+        return
+    if facts.inputs != "image":
+        raise UsageError(
+            f"mean={mean}: {facts.name} holds {facts.inputs} examples; leave it out"
+        )
+    if not standardise:
+        raise UsageError(f"mean={mean}: standardise=false would not use it; leave one of them out")
+    channels = facts.input_shape[0]
+    if len(mean) != channels or len(std) != channels:
+        raise UsageError(
+            f"mean={mean}, std={std}: {facts.name} is read with {channels} channels; give {channels} of each"
+        )
+
+
+def _some(raw: Raw, train: Part, examples: int, seed: int) -> Part:
+    """So many examples of the training split.
+
+    Raises:
+        UsageError: More than there are, or a text, which has none to count.
+    """
+    if raw.inputs == "tokens":
+        raise UsageError(f"examples={examples}: {raw.name} is one long text; leave examples out")
+    return train.pick(some_of(_groups(raw, train), examples, seed))
+
+
+def _shape(
+    raw: Raw, train: Part, image_size: int | None, channels: int | None, context: int
+) -> tuple[int, ...]:
     """The shape of one encoded example, as far as it is known before fitting."""
     if raw.inputs == "tokens":
         return (context,)
@@ -221,7 +298,7 @@ def _shape(raw: Raw, train: Part, image_size: int | None, context: int) -> tuple
     first = train.items[0]
     grey, size = image_facts(first)
     size = (image_size, image_size) if image_size else size
-    return (1 if grey else 3, *size)
+    return (channels or (1 if grey else 3), *size)
 
 
 def image_facts(item: Any) -> tuple[bool, tuple[int, int]]:

@@ -91,6 +91,24 @@ def hold_out(groups: Sequence[int], share: float, seed: int) -> tuple[list[int],
     return sorted(kept), sorted(held)
 
 
+def some_of(groups: Sequence[int], count: int, seed: int) -> list[int]:
+    """Choose ``count`` examples that keep the class shares; a larger choice holds every smaller one.
+
+    Example:
+        >>> len(some_of([0, 0, 0, 0, 1, 1], 3, seed=0))
+        3
+
+    Raises:
+        UsageError: More than there are.
+    """
+    if count > len(groups):
+        raise UsageError(f"examples={count}: the training split has {len(groups)}; 0 takes all of them")
+    ranked = []
+    for members in _shuffled_groups(groups, np.random.default_rng([seed, 5])):
+        ranked += [((rank + 0.5) / len(members), index) for rank, index in enumerate(members)]
+    return sorted(index for _, index in sorted(ranked)[:count])
+
+
 def _share(count: int, share: float, spare: int) -> int:
     """Round a share of a group; one of three or more gives at least one and keeps ``spare`` back."""
     rounded = round(count * share)

@@ -13,7 +13,7 @@ from didact.data.card import in_words, picture_uri
 from didact.data.raw import Part
 from didact.errors import UsageError
 from didact.tasks.exhibits import Confusion, Exhibit, Mistake, Mistakes
-from didact.tasks.metrics import balanced_accuracy, confusion_matrix, macro_f1, top_k_accuracy
+from didact.tasks.metrics import balanced_accuracy, confusion_matrix, macro_f1, top_k_accuracy, top_k_error
 from didact.tasks.task import Numbers, Outcome, Step, Task, outputs_of
 
 SHOWN_MISTAKES = 12
@@ -89,6 +89,7 @@ class Classify(Task):
         }
         if count > 5:
             numbers["top5"] = top_k_accuracy(logits, labels, 5)
+            numbers["top5_error"] = top_k_error(logits, labels, 5)
         return numbers
 
     def _mistakes(self, logits: Tensor, labels: Tensor, part: Part) -> Mistakes:

@@ -23,6 +23,11 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return top_k_accuracy(logits, labels, 1)
 
 
+def top_k_error(logits: Tensor, labels: Tensor, k: int = 5) -> float:
+    """Share of rows whose label is not among the k highest scores: 1 - ``top_k_accuracy``."""
+    return 1 - top_k_accuracy(logits, labels, k)
+
+
 def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Counts (C, C): row = true class, column = predicted class."""
     return torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(

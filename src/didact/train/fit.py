@@ -26,6 +26,8 @@ from didact.train.recipe import Recipe, make_recipe
 from didact.train.record import Record, TensorBoard
 from didact.train.report import write_report
 from didact.train.run import Run, build_for, environment, make_task, open_recipe_data, save_model
+from didact.train.transfer import network_weights, on_features
+from didact.train.weights import Loaded, find_weights, load_weights
 
 
 def fit(
@@ -72,15 +74,18 @@ def fit_recipe(
         network, arguments = build_for(recipe, data.facts)
         _try_out(task, network, data["train"])
         device = choose_device(recipe)
-        loop = Loop(recipe, task, network, data.splits, device)
+        loaded = _start(recipe, network, data)
+        loop = _loop(recipe, task, network, data, device)
         directory = _make_directory(recipe, out)
         write_json(directory / "facts.json", data.facts.to_dict())
         write_json(directory / "data.json", data_card(data))
         write_json(directory / "environment.json", environment(device))
+        if loaded:
+            write_json(directory / "weights.json", loaded.to_dict())
         write_json(
             directory / "recipe.json", recipe.to_dict()
         )  # last: its presence makes the directory a run
-        return _train(Run(directory), loop, data, arguments, quiet, observers)
+        return _train(Run(directory), loop, data, arguments, quiet, observers, str(loaded or ""))
 
 
 def resume(directory: str | Path, *, quiet: bool = True, observers: Sequence[Observer] = ()) -> Run:
@@ -97,11 +102,14 @@ def resume(directory: str | Path, *, quiet: bool = True, observers: Sequence[Obs
     with _seeded(run.recipe):
         data = run.data()
         network, arguments = build_for(run.recipe, data.facts)
-        device = choose_device(run.recipe)
-        loop = Loop(run.recipe, run.task, network, data.splits, device)
+        state = run.directory / "state.safetensors"
+        if state.exists() and run.recipe.weights:
+            network.load_state_dict(load_tensors(run.directory / "model.safetensors")[0])
+        elif not state.exists():
+            _start(run.recipe, network, data)
+        loop = _loop(run.recipe, run.task, network, data, choose_device(run.recipe))
         for leftover in run.directory.glob(".*.tmp"):  # of a process that was killed as it wrote
             leftover.unlink()
-        state = run.directory / "state.safetensors"
         if state.exists():
             loop.load(load_tree(state))
         Record(run.directory / "metrics.jsonl").rewind(loop.at.step, loop.at.epoch)
@@ -164,14 +172,36 @@ def choose_device(recipe: Recipe) -> torch.device:
     return device
 
 
+def _start(recipe: Recipe, network: nn.Module, data: Data) -> Loaded | None:
+    """Give a network the weights that it starts from, where the recipe names some."""
+    if not recipe.weights:
+        return None
+    weights = find_weights(recipe.weights, recipe.model)
+    return load_weights(network, weights, classes=data.facts.classes)
+
+
+def _loop(recipe: Recipe, task: Task, network: nn.Module, data: Data, device: torch.device) -> Loop:
+    """The loop of a recipe; on features, where only they are asked for."""
+    if not recipe.weights or recipe.transfer != "features":
+        return Loop(recipe, task, network, data.splits, device)
+    learner, splits = on_features(network.to(device), data.splits, recipe.workers)
+    return Loop(recipe, task, learner, splits, device)
+
+
 def _train(
-    run: Run, loop: Loop, data: Data, arguments: dict[str, Any], quiet: bool, observers: Sequence[Observer]
+    run: Run,
+    loop: Loop,
+    data: Data,
+    arguments: dict[str, Any],
+    quiet: bool,
+    observers: Sequence[Observer],
+    note: str = "",
 ) -> Run:
     directory = run.directory
     record = Record(directory / "metrics.jsonl")
 
     def keep() -> None:
-        weights = loop.best or loop.kept_weights()
+        weights = network_weights(loop.model, loop.best or loop.kept_weights())
         save_model(directory / "model.safetensors", weights, run.recipe, arguments, data.facts)
 
     def checkpoint() -> None:
@@ -181,8 +211,10 @@ def _train(
 
     loop.checkpoint = checkpoint
     loop.observers = [record, *observers]
+    if run.recipe.weights and not loop.at.step:
+        checkpoint()  # from here on the file of weights is not needed any more
     with _resumable(directory):
-        with _shown(loop, quiet), _on_board(loop, directory / "events"), _stoppable(loop):
+        with _shown(loop, quiet, note), _on_board(loop, directory / "events"), _stoppable(loop):
             loop.run()
         keep()  # once more: a kill may have come between the last state and its weights
         loop.model.load_state_dict(loop.best)
@@ -265,13 +297,13 @@ def _seeded(recipe: Recipe) -> Iterator[None]:
 
 
 @contextmanager
-def _shown(loop: Loop, quiet: bool) -> Iterator[None]:
+def _shown(loop: Loop, quiet: bool, note: str) -> Iterator[None]:
     """Show progress, and leave the terminal tidy whatever ends the training."""
     if quiet:
         yield
         return
     progress = Progress()
-    progress.introduce(loop)
+    progress.introduce(loop, note)
     loop.observers = [progress, *loop.observers]
     try:
         yield

@@ -23,9 +23,10 @@ from didact.tasks.task import Numbers, Step, Task
 from didact.train.average import WeightAverage
 from didact.train.compiled import CannotCompile, CompiledStep, tracing_gradients
 from didact.train.nonfinite import CURE, NonFiniteError, explain
-from didact.train.optimize import group_lr, load_optimizer, make_optimizers
+from didact.train.optimize import load_optimizer, make_optimizers
 from didact.train.recipe import Recipe
 from didact.train.schedule import lr_factor, plateau_drops
+from didact.train.transfer import freeze
 
 LOOK_EVERY = 50  # steps between two looks at the numbers where a look would stall an accelerator
 CURVE_POINTS = 400  # points of the raw training curve, whatever the length of the run
@@ -82,7 +83,12 @@ class Loop:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.observers, self.checkpoint = list(observers), checkpoint
         self.splits = {name: place(split, device, recipe.channels_last) for name, split in splits.items()}
+        self.frozen = freeze(model, recipe)
         self.optimizers = make_optimizers(recipe, task.groups(model))
+        self.rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in self.optimizers.items()
+        }
         self.average = WeightAverage(model, recipe.ema) if recipe.ema else None
         self.augment = augmentation(recipe.augment)
         self.parameters = {
@@ -115,6 +121,8 @@ class Loop:
     def train_epoch(self) -> None:
         """The rest of the current epoch."""
         self.model.train()
+        for module in self.frozen:
+            module.eval()
         stream = epoch_batches(
             self.splits["train"],
             self.recipe.batch_size,
@@ -298,8 +306,8 @@ class Loop:
         """Give every optimizer the rate of the coming update."""
         self.at.rate = self.rate()
         for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = group_lr(self.recipe, name) * self.at.rate
+            for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * self.at.rate
 
     def maybe_save(self, now: bool = False) -> None:
         """Save when it is time, and always before stopping.

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from didact.errors import UsageError, suggest
 from didact.train.recipe import Recipe
+from didact.train.transfer import HEAD, TRUNK, check_part, rate_scales
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -27,21 +28,36 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
 
 
 def make_optimizers(recipe: Recipe, groups: Mapping[str, nn.Module]) -> dict[str, Optimizer]:
-    """One optimizer for each group of parameters.
+    """One optimizer for each group of parameters; within it, a set of parameters for each learning rate.
 
     Raises:
-        UsageError: A knob that the optimizer does not have, or a factor for a group that does not exist.
+        UsageError: A knob that the optimizer does not have, or a factor for a part that does not exist.
     """
-    for name in recipe.lr_scale:
-        if name not in groups:
-            raise UsageError(f"lr_scale names the group {name!r}; {suggest(name, groups)}")
+    _check_scales(recipe, groups)
     options = optimizer_options(recipe)
     return {
-        name: OPTIMIZERS[recipe.optimizer](
-            [p for p in part.parameters() if p.requires_grad], lr=group_lr(recipe, name), **options
-        )
+        name: OPTIMIZERS[recipe.optimizer](_by_rate(recipe, name, part), lr=recipe.lr, **options)
         for name, part in groups.items()
     }
+
+
+def _by_rate(recipe: Recipe, group: str, part: nn.Module) -> list[dict[str, Any]]:
+    """The parameters of a group that learn, those of one rate together."""
+    scales = rate_scales(recipe, group, part)
+    parameters = dict(part.named_parameters())
+    return [
+        {"params": [parameters[n] for n in scales if scales[n] == scale], "lr": recipe.lr * scale}
+        for scale in dict.fromkeys(scales.values())
+    ]
+
+
+def _check_scales(recipe: Recipe, groups: Mapping[str, nn.Module]) -> None:
+    """Every key of ``lr_scale`` names a group, the trunk, the head, or a part of a network."""
+    for key in recipe.lr_scale.keys() - groups.keys() - {TRUNK, HEAD}:
+        if len(groups) > 1:
+            raise UsageError(f"lr_scale names the group {key!r}; {suggest(key, groups)}")
+        for part in groups.values():
+            check_part(part, key, "lr_scale")
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
@@ -56,11 +72,6 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 like = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
                 values[name] = like.copy_(value)
-
-
-def group_lr(recipe: Recipe, group: str) -> float:
-    """The learning rate of a group, before the schedule."""
-    return recipe.lr * recipe.lr_scale.get(group, 1.0)
 
 
 def optimizer_options(recipe: Recipe) -> dict[str, Any]:

@@ -23,12 +23,15 @@ class Progress:
         self.bar: LiveBar | None = None
         self.begun: tuple[float, int] | None = None  # clock and updates when this leg of the run began
 
-    def introduce(self, loop: Loop) -> None:
-        """Say what is trained, and where a resumed run goes on; show the bar."""
-        parameters = sum(parameter.numel() for parameter in loop.model.parameters())
+    def introduce(self, loop: Loop, note: str = "") -> None:
+        """Say what is trained, from what, and where a resumed run goes on; show the bar."""
+        counts = [(parameter.numel(), parameter.requires_grad) for parameter in loop.model.parameters()]
+        total, learned = sum(n for n, _ in counts), sum(n for n, learns in counts if learns)
+        frozen = f" ({learned:,} of them learn)" if learned < total else ""
         lines = [
             f"{loop.recipe.model}: {find(loop.recipe.model).about}",
-            f"{parameters:,} parameters, {loop.batches:,} batches an epoch, on {loop.device}",
+            *([note] if note else []),
+            f"{total:,} parameters{frozen}, {loop.batches:,} batches an epoch, on {loop.device}",
         ]
         if loop.at.step:
             lines.append(f"going on in epoch {loop.at.epoch + 1}, after {loop.at.step:,} updates")

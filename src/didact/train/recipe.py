@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from didact.catalog import canonical, constructor_arguments, find
+from didact.data.facts import Interpolation
 from didact.errors import RunError, UsageError, suggest
 from didact.train.parse import check, parse
 
@@ -41,16 +42,37 @@ class Recipe:
     """Cut the data in this many folds instead; 0 does not."""
     fold: int = 0
     """Which of the folds is the test split; the next one validates."""
+    classes: tuple[str, ...] = ()
+    """Only the examples of these classes; by default all."""
+    examples: int = 0
+    """Train on only so many examples, in the class shares of the training split; 0 takes all."""
     image_size: int | None = None
     """Resize images to this many pixels a side; by default they keep their own size."""
+    channels: Literal[1, 3] | None = None
+    """Read images in grey (1) or in colour (3); by default as they are."""
+    crop: float = 0.0
+    """Share of an image's shorter side to read, from its middle; 0 reads all of it, squeezed to a square."""
+    interpolation: Interpolation = "bilinear"
+    """How images are resized."""
     standardise: bool = True
     """Subtract the training mean and divide by the training standard deviation."""
+    mean: tuple[float, ...] = ()
+    """Subtract this instead, one number a channel."""
+    std: tuple[float, ...] = ()
+    """Divide by this instead, one number a channel."""
     augment: tuple[str, ...] = ()
     """Random changes to training images, in order: flip, shift:PIXELS, noise:STD."""
     context: int = 128
     """Tokens a language model sees at once."""
     allow_bad: bool = False
     """Leave broken examples out instead of refusing the data."""
+
+    weights: str | None = None
+    """Weights to start from: a file, a run, an address, hub:OWNER/NAME, or imagenet, the published ones."""
+    transfer: Literal["full", "low-rate", "frozen", "features"] = "low-rate"
+    """What learns then: all, the trunk at a tenth of the rate, the head, or the head on features kept once."""
+    freeze: tuple[str, ...] = ()
+    """Parts of the network that keep the weights they start with, such as conv1,layer1."""
 
     epochs: int = 30
     """Passes over the training split."""
@@ -66,7 +88,7 @@ class Recipe:
     lr: float = 0.001
     """Learning rate, before the schedule."""
     lr_scale: dict[str, float] = field(default_factory=dict)
-    """Factor on the learning rate of a group of parameters, such as generator:0.5."""
+    """Factor on the learning rate of a group of parameters: generator:0.5, trunk:0.1, layer1:0.01."""
     momentum: float | None = None
     """Of sgd and rmsprop; sgd takes 0.9 by default."""
     nesterov: bool = False
@@ -168,6 +190,7 @@ class Recipe:
 
 
 PARTS = ("model_args", "task_args")  # knobs of the model and of the task, each under its own name
+TRUNK_RATE = 0.1  # of the learning rate, for the trunk of a network that was trained before
 INFINITY = float("inf")
 RULES: Mapping[str, tuple[Any, str]] = {
     "epochs": (lambda v: v >= 1, "at least 1 epoch is needed"),
@@ -186,7 +209,10 @@ RULES: Mapping[str, tuple[Any, str]] = {
     "clip_value": (lambda v: v > 0, "a positive magnitude; none does not clip"),
     "ema": (lambda v: 0 <= v < 1, "choose from 0 (none) to less than 1, such as 0.999"),
     "patience": (lambda v: v >= 0, "0 never stops early; 3 stops after 3 epochs without gain"),
+    "examples": (lambda v: v >= 0, "0 takes all of them"),
     "image_size": (lambda v: v >= 1, "at least 1 pixel"),
+    "crop": (lambda v: 0 <= v <= 1, "a share of the shorter side, such as 0.875; 0 squeezes the whole image"),
+    "std": (lambda v: all(each > 0 for each in v), "standard deviations are positive"),
     "context": (lambda v: v >= 1, "at least 1 token"),
     "workers": (lambda v: v >= 0, "0 decodes in the training process"),
     "threads": (lambda v: v >= 0, "0 leaves torch's choice"),
@@ -196,6 +222,7 @@ RULES: Mapping[str, tuple[Any, str]] = {
 }
 
 IDLE: Mapping[str, tuple[Any, str]] = {  # when a knob would change nothing, and what it needs
+    "transfer": (lambda r: not r.weights, "weights to start from"),
     "fold": (lambda r: not r.folds, "folds, such as folds=5"),
     "split": (lambda r: r.folds, "folds=0, since folds split the data another way"),
     "step_epochs": (lambda r: r.schedule != "step", "schedule=step"),
@@ -259,14 +286,44 @@ def make_recipe(
         for key in ("momentum", "nesterov", "betas", "rho"):  # the model's own belong to its own optimizer
             if sources.get(key) == f"default of {name}":
                 del values[key], sources[key]
+    if typed.get("weights", ("", None))[1]:
+        _start_from(str(typed["weights"][1]), name, values, sources)
     for key, (part, value) in typed.items():
         (values if part == "recipe" else values[part])[key] = value
         sources[key if part == "recipe" else part] = origin
+    _transfer(values, sources, typed)
     recipe = Recipe(**values, origin=sources)
     for key, (idle, needs) in IDLE.items():
         if key in typed and idle(recipe):
             raise UsageError(f"{key}={values[key]} would change nothing: it needs {needs}")
     return recipe
+
+
+def _start_from(source: str, model: str, values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Let weights decide how large the network is and how images are read; the model's defaults do not."""
+    from didact.train.weights import find_weights
+
+    decided = find_weights(source, model).knobs(model)
+    values |= decided
+    sources |= dict.fromkeys(decided, f"weights {source}")
+
+
+def _transfer(values: dict[str, Any], sources: dict[str, str], typed: Mapping[str, Any]) -> None:
+    """What follows from the kind of transfer, unless the user says otherwise."""
+    if not values.get("weights") or not {"weights", "transfer"} & typed.keys():
+        return
+    kind = values.get("transfer", Recipe.transfer)
+    if "lr_scale" not in typed:
+        values["lr_scale"] = {"trunk": TRUNK_RATE} if kind == "low-rate" else {}
+        sources["lr_scale"] = f"transfer {kind}"
+    if kind == "features" and values.get("augment"):
+        if "augment" in typed:
+            raise UsageError(
+                f"augment={','.join(values['augment'])}: features are computed once, of each image as it is; "
+                "use transfer=frozen"
+            )
+        values["augment"] = ()
+        sources["augment"] = "transfer features"
 
 
 def _known(model: str, key: str, read: Callable[[Any], Any]) -> tuple[str, Any]:

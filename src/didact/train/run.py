@@ -236,8 +236,15 @@ def open_recipe_data(recipe: Recipe) -> Data:
         folds=recipe.folds,
         fold=recipe.fold,
         seed=recipe.seed,
+        classes=recipe.classes,
+        examples=recipe.examples,
         image_size=recipe.image_size,
+        channels=recipe.channels,
+        crop=recipe.crop,
+        interpolation=recipe.interpolation,
         standardise=recipe.standardise,
+        mean=recipe.mean,
+        std=recipe.std,
         target=recipe.target,
         context=recipe.context,
         allow_bad=recipe.allow_bad,
@@ -251,7 +258,7 @@ def make_task(recipe: Recipe, facts: Facts) -> Task:
         UsageError: The model does not learn such data, or a knob says nothing to it.
     """
     task = task_for(recipe.model, find(recipe.model), facts)
-    for knob in ("image_size", "augment"):
+    for knob in ("image_size", "channels", "crop", "augment"):
         if getattr(recipe, knob) and facts.inputs != "image":
             raise UsageError(f"{knob} changes images; {facts.name} holds {facts.inputs} examples")
     for knob in recipe.task_args:

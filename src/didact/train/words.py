@@ -14,6 +14,7 @@ MEANING = {
     "macro_f1": "harmonic mean of precision and recall, averaged over the classes",
     "balanced_accuracy": "share of right answers within each class, averaged: rare classes count as much",
     "top5": "share of examples whose true class is among the five likeliest answers",
+    "top5_error": "share of examples whose true class is not among them, as ImageNet's history is told",
     "rmse": "root mean squared error, in the target's own unit; lower is better",
     "mae": "mean absolute error, in the target's own unit; lower is better",
     "r2": "share of the variance explained; always answering the mean gives 0",
