@@ -259,3 +259,24 @@ def test_syllabus_json(call: Call, concepts: tuple[Concept, ...]):
 @pytest.mark.usefixtures("concepts")
 def test_syllabus_of_what_is_not_taught(call: Call):
     refused(call("syllabus", "zebra"), 1, "nothing in the syllabus about 'zebra'", "didact syllabus lists")
+
+
+# transfer
+
+
+def test_transfer_says_what_to_train_again_and_draws_the_map(call: Call, tmp_path: Path):
+    small = {"width": 0.125, "stem": "cifar", "epochs": 1, "examples": 100, "image_size": 16}
+    run = didact.fit("resnet18", "digits", out=tmp_path / "run", **small).directory
+    said = call("transfer", "resnet18", "--weights", run, "--data", "digits", "--plot", tmp_path / "map.svg")
+    assert (said.code, said.err) == (0, "")
+    rows = [cells(line)[0] for line in said.out.splitlines()]
+    assert rows[:3] == ["same kind of input", "more data before", "useful features"]
+    assert rows[3:] == ["size", "similarity", "advice", "command"]
+    assert "your data" in (tmp_path / "map.svg").read_text()
+    found = json.loads(call("transfer", "resnet18", "--weights", run, "--data", "digits", "--json").out)
+    assert found["command"] in said.out
+    refused(
+        call("transfer", "resnet18", "--weights", run, "--data", "digits", "--plot", "map.gif"), 2, "map.gif"
+    )
+    refused(call("transfer", "resnet50", "--weights", run, "--data", "digits"), 2, "these are of resnet18")
+    refused(call("transfer", "resnet18", "--weights", "nowhere.pth", "--data", "digits"), 2, "nowhere.pth")

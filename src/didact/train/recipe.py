@@ -70,7 +70,7 @@ class Recipe:
     weights: str | None = None
     """Weights to start from: a file, a run, an address, hub:OWNER/NAME, or imagenet, the published ones."""
     transfer: Literal["full", "low-rate", "frozen", "features"] = "low-rate"
-    """What learns then: all, the trunk at a tenth of the rate, the head, or the head on features kept once."""
+    """What learns then: all, the trunk at a tenth of the rate, the head, the head on features kept once."""
     freeze: tuple[str, ...] = ()
     """Parts of the network that keep the weights they start with, such as conv1,layer1."""
 
