@@ -28,6 +28,7 @@ from didact.data.encode import encode
 from didact.data.facts import Facts
 from didact.data.open import Data, open_data, open_for
 from didact.errors import RunError, UsageError
+from didact.nn.fuse import fuse
 from didact.tasks.choose import TASKS, task_for
 from didact.tasks.exhibits import Exhibit, exhibit_from_dict
 from didact.tasks.task import Numbers, Task, device_of
@@ -75,6 +76,17 @@ class Run:
                 f"{self.directory} has no weights yet; didact train --resume {self.directory} goes on"
             )
         return load_model(path)
+
+    @cached_property
+    def ready(self) -> nn.Module:
+        """The model as it answers: norms folded into the convolutions before them, images channels-last.
+
+        It gives the answers of ``model`` but for rounding, in less time.
+        """
+        if self.facts.inputs != "image":
+            return self.model
+        example = torch.zeros(2, *self.facts.input_shape, device=device_of(self.model))
+        return fuse(self.model, example).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def finished(self) -> bool:
@@ -156,7 +168,7 @@ class Run:
             DataError: The other data is broken, or of another kind.
         """
         if data is not None:
-            return self.task.score(self.model, open_for(self.facts, data))
+            return self.task.score(self.ready, open_for(self.facts, data))
         if split == "test":
             results = self.results
             if not again:
@@ -165,7 +177,7 @@ class Run:
                     f"({self.headline()}); a second look spoils it, and needs --again"
                 )
             write_json(self.directory / "results.json", results | {"test_looks": results["test_looks"] + 1})
-        return self.task.score(self.model, self.data()[split])
+        return self.task.score(self.ready, self.data()[split])
 
     def predict(self, items: Sequence[Any]) -> list[dict[str, Any]]:
         """Answer raw examples: image paths or arrays, table rows as dicts, or texts.
@@ -187,7 +199,7 @@ class Run:
 
     @torch.inference_mode()
     def _predict(self, inputs: torch.Tensor) -> list[dict[str, Any]]:
-        model = self.model
+        model = self.ready
         return self.task.decode(model(inputs.to(device_of(model))).float().cpu())
 
     def headline(self) -> str:
