@@ -9,22 +9,29 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 from unittest.mock import patch
 
+import figures
+
 import didact
 from didact.catalog import CATALOG, constructor_arguments
 from didact.cli.main import COMMANDS, Parser, overview
 from didact.data.embedded import EMBEDDED
+from didact.recipes.experiment import Experiment
+from didact.recipes.experiments.every import EXPERIMENTS
+from didact.recipes.table import Table
 from didact.syllabus.search import Concept, concepts
 from didact.tasks.choose import TASKS
 from didact.train.parse import describe
 from didact.train.recipe import Recipe, argument_docs, knob_docs, recipe_types
 
 MEASURED = Path(__file__).parent / "bars.json"
+CLASSIFIER = "classifier:"  # before a network's name: its own recipe on the digits, measured
 COLUMNS = 84  # characters in a line of a command's help
 
 
@@ -107,20 +114,66 @@ def task_knobs() -> str:
 def bars() -> str:
     """The runs whose end was measured, from the file that ``make bars`` writes."""
     rows = []
-    for name, bar in json.loads(MEASURED.read_text(encoding="utf-8")).items():
+    for name, bar in measured().items():
+        if name.startswith(CLASSIFIER):
+            continue
         said = inspect.getdoc(import_module(f"didact.recipes.{name}")) or ""
         command = re.search(r"^command +(.*?)^\w", said, re.M | re.S)
-        scores = [f"{metric} {s['mean']:.3f} ± {s['deviation']:.3f}" for metric, s in bar["scores"].items()]
+        scores = [f"{metric} {spread(score)}" for metric, score in bar["scores"].items()]
         rows.append(
             (
                 code(name),
                 code(" ".join(command[1].split()) if command else ""),
                 ", ".join(scores),
-                f"{bar['seconds'] or '< 1'} s",
+                lasted(bar),
                 str(bar["seeds"]),
             )
         )
     return table(("recipe", "command", "test score", "time", "seeds"), rows)
+
+
+def measured() -> dict[str, Any]:
+    """What ``make bars`` wrote."""
+    return json.loads(MEASURED.read_text(encoding="utf-8"))
+
+
+def spread(score: dict[str, float]) -> str:
+    """A mean over seeds with its standard deviation."""
+    return f"{score['mean']:.3f} ± {score['deviation']:.3f}"
+
+
+def lasted(bar: Mapping[str, Any]) -> str:
+    """How long a training took."""
+    return f"{bar['seconds'] or '< 1'} s"
+
+
+def classifiers() -> str:
+    """The image classifiers: what they cost, what others print of them, what they reach on the digits."""
+    reached, published = measured(), figures.published()
+    rows = [_classifier(name, row, reached.get(f"{CLASSIFIER}{name}")) for name, row in published.items()]
+    counted = ("parameters", "published", "multiply-adds", "published", "FLOPs")
+    return table(("network", *counted, "digits", "weights"), rows)
+
+
+def _classifier(name: str, row: Mapping[str, Any], bar: Mapping[str, Any] | None) -> tuple[str, ...]:
+    model = figures.on_paper(name)
+    billions, but = figures.multiply_adds(model, row["side"]) / 1e9, row.get("arguments", {})
+    how = ", ".join([row.get("by", ""), *(f"{key}={value}" for key, value in but.items())])
+    return (
+        f"[{name}](#{anchor(name)})",
+        f"{figures.parameters(model):,}",
+        f"{printed(row['parameters'])} ({how})" if "parameters" in row else "",
+        f"{billions:.4g} G at {row['side']}",
+        f"{row['multiply_adds']} G ({row['counted_by']})" if "multiply_adds" in row else "",
+        f"{2 * billions:.4g} G",
+        f"{spread(bar['scores']['accuracy'])}, {bar['seeds']} seeds, {lasted(bar)}" if bar else "",
+        row["state_dict"],
+    )
+
+
+def printed(figure: Decimal | int) -> str:
+    """A published count, which may be rounded."""
+    return f"about {int(figure):,}" if isinstance(figure, Decimal) else f"{figure:,}"
 
 
 def tasks() -> str:
@@ -200,7 +253,46 @@ def api() -> str:
     return block("{eval-rst}", "\n\n".join(parts))
 
 
-PAGES = (models, paper_cards, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api)
+CATALOGUE = (models, paper_cards, classifiers)
+
+
+def experiments() -> str:
+    """What the experiments were found to say, from the file that ``make bars`` writes."""
+    found = json.loads((Path(__file__).parent / "experiments.json").read_text(encoding="utf-8"))
+    return "\n\n".join(_experiment(each, found[name]) for name, each in EXPERIMENTS.items())
+
+
+def _experiment(experiment: Experiment, record: Mapping[str, Any]) -> str:
+    measured = Table.from_dict(record["table"])
+    rows = [
+        (escape(label), *(escape(str(measured.of(label, number))) for number in experiment.numbers))
+        for label in experiment.variants
+    ]
+    module = f"didact.recipes.experiments.{experiment.name.replace('-', '_')}"
+    images = Path(__file__).parent / "images"
+    drawn = [
+        path
+        for kind in (".svg", "-*.png")
+        for path in sorted(images.glob(f"experiment-{experiment.name}{kind}"))
+    ]
+    how = (inspect.getdoc(import_module(module)) or "").split("\n\n")[-1]  # below command and time
+    return "\n\n".join(
+        [
+            f"## {experiment.name}",
+            sentence(experiment.question).removesuffix("."),
+            block("console", f"$ didact experiment {experiment.name}"),
+            f"**Claim** ({escape(experiment.source)}): {escape(experiment.claim)}.",
+            f"**Here**: {escape(record['verdict'])}",
+            prose(" ".join(how.split())),
+            *(f"![{path.stem}](images/{path.name})" for path in drawn),
+            table(("", *map(escape, experiment.numbers)), rows),
+            f"{record['seeds']} seeds, {record['seconds'] / 60:.1f} min of one core in all, torch "
+            f"{record['versions']['torch'].split('+')[0]}, {record['date']}.",
+        ]
+    )
+
+
+PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, experiments)
 GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
 
 

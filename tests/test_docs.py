@@ -1,5 +1,6 @@
 """The site builds without a warning, its links lead somewhere, and what it shows runs."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -82,6 +83,27 @@ def test_the_site_holds_what_the_code_says(site: Path):
     assert all(f">{knob}<" in pages["recipes"] for knob in knob_docs() if not knob.endswith("_args"))
     assert all(command.about in pages["cli"] for command in COMMANDS.values())
     assert "generated:" not in "".join(pages.values())
+
+
+def test_what_a_classifier_reached_stands_in_the_table_of_classifiers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(DOCS)
+    import generate
+
+    score = {"accuracy": {"mean": 0.9907, "deviation": 0.0042, "each": []}}
+    (tmp_path / "bars.json").write_text(
+        json.dumps({"classifier:lenet5": {"seeds": 5, "seconds": 10, "scores": score}})
+    )
+    monkeypatch.setattr(generate, "MEASURED", tmp_path / "bars.json")
+    known = generate.figures.published()
+    few = {name: known[name] for name in ("lenet5", "googlenet", "wrn28-10")}
+    monkeypatch.setattr(generate.figures, "published", lambda: few)
+    lenet5, googlenet, wrn = generate.classifiers().splitlines()[2:]
+    assert "| 0.991 ± 0.004, 5 seeds, 10 s |" in lenet5
+    assert "| 13,004,888 | 6,624,904 (torchvision 0.29, auxiliary=False) | 1.498 G at 224 |" in googlenet
+    assert "| about 36,500,000 (the paper) | 5.243 G at 32 |  | 10.49 G |  | none published |" in wrn
+    assert len(generate.bars().splitlines()) == 2  # headings
 
 
 def test_no_page_holds_a_path_of_one_machine(site: Path):

@@ -23,6 +23,9 @@ class Command:
 
 COMMANDS = {
     "train": Command("train a model on data", "didact train lenet5 --data digits"),
+    "transfer": Command(
+        "what to train again of a trained network", "didact transfer resnet18 --data ./flowers"
+    ),
     "evaluate": Command("score a run's model", "didact evaluate runs/lenet5-digits-1"),
     "predict": Command("answer new examples", "didact predict runs/lenet5-digits-1 seven.png"),
     "generate": Command(
@@ -32,6 +35,7 @@ COMMANDS = {
     "data": Command("embedded data, or what was understood of a path", "didact data ./flowers"),
     "report": Command("write a run's report.html again", "didact report runs/lenet5-digits-1"),
     "compare": Command("two runs side by side", "didact compare runs/mlp-digits-1 runs/mlp-digits-2"),
+    "experiment": Command("the experiments of the lectures", "didact experiment degradation --seeds 1"),
     "syllabus": Command("what the course teaches, where it lives, how to run it", "didact syllabus dropout"),
 }
 FLAGS = {

@@ -77,7 +77,22 @@ def _one(name: str, as_json: bool) -> None:
     print_pairs([(f"  {key}={setting(value)}", docs.get(key, "")) for key, value in defaults.items()])
     print("\nrecipe, unless you say otherwise:")
     print_pairs([(f"  {key}={setting(value)}", "") for key, value in entry.recipe.items()])
+    _paper(name)
     print(f"\n{inspect.getdoc(inspect.getmodule(cls))}")
+
+
+def _paper(name: str) -> None:
+    """What the authors did, where that is written down."""
+    from didact.train.papers import paper_of
+    from didact.train.words import setting
+
+    try:
+        paper = paper_of(name)
+    except UsageError:
+        return
+    print("\nrecipe of the paper, with --recipe paper:")
+    print_pairs([(f"  {key}={setting(value)}", "") for key, value in paper.knobs.items()])
+    print(f"  {paper.source}\n  other there: {paper.differs}")
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

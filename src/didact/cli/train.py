@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="any knob of the recipe, argument of the model or knob of the task; may be repeated",
     )
-    parser.add_argument("--recipe", metavar="FILE", type=Path, help="start from a saved recipe.json")
+    parser.add_argument(
+        "--recipe",
+        metavar="FILE",
+        help="start from a saved recipe.json; or from paper, what the authors did, at full size",
+    )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="the run's directory; runs/MODEL-DATA-N by default"
     )
@@ -62,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verify:
         raise UsageError("--verify checks a run: didact train --resume RUN --verify")
     model = _model(arguments.model) if arguments.model else None
-    recipe = make_recipe(model, arguments.data, settings=_settings(arguments), file=arguments.recipe)
+    paper = arguments.recipe == "paper"
+    file = Path(arguments.recipe) if arguments.recipe and not paper else None
+    recipe = make_recipe(model, arguments.data, settings=_settings(arguments), file=file, paper=paper)
 
     from didact.train.fit import fit_recipe
 

@@ -47,3 +47,5 @@ BARS = (
     Bar(gan_gaussian, "mean", 5, at_least=0.9, at_most=1.1, each=True),
     Bar(gan_gaussian, "std", 5, at_least=0.85, at_most=1.15, each=True),
 )
+
+CLASSIFIER_BAR, CLASSIFIER_SEEDS = 0.9, 3  # test accuracy of each image classifier on the digits

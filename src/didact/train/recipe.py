@@ -248,6 +248,7 @@ def make_recipe(
     given: Mapping[str, Any] | None = None,
     settings: Mapping[str, str] | None = None,
     file: Path | None = None,
+    paper: bool = False,
     origin: str = "command line",
 ) -> Recipe:
     """Assemble a recipe from every place a value can come from.
@@ -258,6 +259,7 @@ def make_recipe(
         given: Values as Python objects, by knob, model argument or task knob.
         settings: Values as text (``--set KEY=VALUE``), parsed by declared type.
         file: A saved recipe to start from.
+        paper: Start from the recipe of the network's paper, at full size.
         origin: What to call the place that ``given`` and ``settings`` came from.
 
     Raises:
@@ -266,7 +268,12 @@ def make_recipe(
     base = Recipe.load(file) if file else None
     name = canonical(model or (base.model if base else Recipe.model))
     values: dict[str, Any]
-    if base:
+    if paper:
+        from didact.train.papers import paper_of
+
+        values = {"data": find(name).data, **paper_of(name).knobs}
+        sources = dict.fromkeys(values, f"paper of {name}")
+    elif base:
         if base.model != name:
             raise UsageError(f"{file} is a recipe of {base.model}; leave {name} out, or the file")
         values = {key: getattr(base, key) for key in recipe_types()}
@@ -284,7 +291,7 @@ def make_recipe(
         typed[key.replace("-", "_")] = _known(name, key, partial(parse, key, text))
     if "optimizer" in typed and typed["optimizer"][1] != values.get("optimizer"):
         for key in ("momentum", "nesterov", "betas", "rho"):  # the model's own belong to its own optimizer
-            if sources.get(key) == f"default of {name}":
+            if sources.get(key) in (f"default of {name}", f"paper of {name}"):
                 del values[key], sources[key]
     if typed.get("weights", ("", None))[1]:
         _start_from(str(typed["weights"][1]), name, values, sources)

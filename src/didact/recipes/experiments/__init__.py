@@ -1,0 +1,1 @@
+"""Experiments of the lectures: one file for each question, with command, time and what was found."""
