@@ -12,6 +12,7 @@ import pytest
 
 from didact.errors import DidactError
 from didact.syllabus.search import concepts
+from didact.train.weights import Weights
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -149,6 +150,7 @@ def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch, ca
         raise Reached("training")
 
     monkeypatch.setattr("didact.train.fit.fit_recipe", stop)
+    monkeypatch.setattr("didact.train.weights.find_weights", lambda source, _: Weights(source, Path(source)))
     for line in (line for block in blocks(page, "console", "text") for line in COMMAND.findall(block)):
         name, *words = shlex.split(line, comments=True)
         assert name in COMMANDS, line

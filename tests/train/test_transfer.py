@@ -187,3 +187,15 @@ def test_weights_of_another_network_are_refused(before, tmp_path):
         make_recipe("resnet50", given={"weights": str(before.directory)})
     with pytest.raises(RunError, match="the network wants"):
         didact.fit("resnet18", "digits", out=tmp_path / "run", weights=str(before.directory), width=0.25)
+
+
+def test_answers_come_from_a_faster_copy_that_agrees(before):
+    """Norms are folded and images lie channels-last; the model itself is as it was."""
+    images = torch.randn(5, 1, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(before.ready(images), before.model(images), atol=1e-4, rtol=1e-4)
+    assert not [m for m in before.ready.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert before.ready.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in before.model.modules()) == 20
+    scores = before.task.score(before.model, before.data()["val"])
+    assert before.evaluate("val") == pytest.approx(scores, abs=1e-4)
