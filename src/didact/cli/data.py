@@ -3,11 +3,15 @@
 import argparse
 import json
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from didact.catalog import CATALOG
 from didact.cli.table import print_pairs, print_table
-from didact.errors import DataError
+from didact.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from didact.data.open import Data
 
 EXAMPLES = 3  # that are shown
 
@@ -16,11 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags."""
     parser.add_argument("source", nargs="?", metavar="NAME|PATH", help="an embedded set, a file or a folder")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict, for tables")
+    parser.add_argument(
+        "--augment", metavar="LIST", help="show random changes, such as flip,rotate:15; with --plot"
+    )
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw what --augment does, as .svg or .png")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List the embedded sets, or describe one source; 1 when something is wrong with it."""
+    _check_plot(arguments)
     if arguments.source is None:
         _list(arguments.json)
         return 0
@@ -32,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         data = open_data(arguments.source, target=arguments.target, allow_bad=True)
         card, problems = data_card(data), data.problems
+        if arguments.plot:
+            _draw(data, arguments.augment.split(","), arguments.plot)
     except DataError:  # so little of it is sound that it cannot be opened: still say what is wrong
         problems = read(arguments.source, target=arguments.target).problems
         if not any(problem.fatal for problem in problems):
@@ -44,6 +55,31 @@ def run(arguments: argparse.Namespace) -> int:
     if fatal:
         print(f"{fatal} wrong in {arguments.source}: mend it, or train with --allow-bad", file=sys.stderr)
     return 1 if fatal else 0
+
+
+def _check_plot(arguments: argparse.Namespace) -> None:
+    """Refuse one of --augment and --plot without the other, and what cannot be drawn."""
+    if bool(arguments.augment) != bool(arguments.plot) or (arguments.plot and not arguments.source):
+        raise UsageError(
+            "--augment and --plot go together: didact data digits --augment flip --plot changes.svg"
+        )
+    if arguments.plot and arguments.plot.suffix not in (".svg", ".png"):
+        raise UsageError(f"--plot {arguments.plot}: name a file that ends in .svg or .png")
+
+
+def _draw(data: "Data", steps: list[str], path: Path) -> None:
+    """Draw some training images, each beside random versions."""
+    from didact.data.augment.versions import versions
+    from didact.data.card import picture_uri
+    from didact.draw.gallery import draw_gallery
+    from didact.draw.style import to_png, to_svg
+    from didact.train.files import write_bytes
+
+    shown = versions(data, steps)
+    pictures, labels = [picture_uri(each["pixels"]) for each in shown], [each["label"] for each in shown]
+    figure = draw_gallery(pictures, labels, labels)
+    write_bytes(path, to_svg(figure).encode() if path.suffix == ".svg" else to_png(figure))
+    print(f"drawn: {path}", file=sys.stderr)
 
 
 def _list(as_json: bool) -> None:

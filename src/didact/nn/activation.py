@@ -27,14 +27,28 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
 def make_activation(name: str) -> nn.Module:
     """Build an activation; hyphens, underscores and case do not matter.
 
+    ELU may be given its alpha, alpha (e^x - 1) below 0: ``elu:0.5``.
+
     Example:
         >>> make_activation("leaky_relu")
         LeakyReLU(negative_slope=0.01)
 
     Raises:
-        UsageError: No such activation; the message suggests the nearest name.
+        UsageError: No such activation, and the message suggests the nearest name; or no such alpha.
     """
     key = name.lower().replace("_", "-")
+    if key.startswith("elu:"):
+        return nn.ELU(_alpha(name, key.removeprefix("elu:")))
     if key not in ACTIVATIONS:
         raise UsageError(f"activation={name!r}: unknown, {suggest(key, ACTIVATIONS)}")
     return ACTIVATIONS[key]()
+
+
+def _alpha(name: str, text: str) -> float:
+    try:
+        alpha = float(text)
+    except ValueError:
+        alpha = -1.0
+    if not 0 < alpha < float("inf"):
+        raise UsageError(f"activation={name!r}: alpha must be a number more than 0, try elu:1")
+    return alpha

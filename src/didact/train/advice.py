@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from didact.data.batches import FileSplit, Split, TensorSplit
 from didact.data.split import some_of
 from didact.errors import UsageError
+from didact.nn import linear_probe
 from didact.nn.head import head_names
+from didact.nn.linear_probe import RIDGE
 from didact.train.recipe import Recipe, make_recipe
 from didact.train.run import build_for, make_task, open_recipe_data
 from didact.train.transfer import features_of, last_module
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 MANY = 500  # examples of a class from which on data is called much; ImageNet has 1,300
 SIMILAR = 0.75  # between guessing and perfect, from which on tasks are called similar
 LOOKED_AT = 400  # examples whose features are compared
-RIDGE = 0.1
 IMAGENET_EXAMPLES = 1_281_167
 
 CELLS = {  # (much data, similar): how to transfer, and in words
@@ -190,20 +190,8 @@ def _measure(recipe: Recipe, weights: Weights) -> Advice:
 
 
 def left_out_accuracy(examples: TensorSplit) -> float:
-    """Share of examples that a linear head gets right which was fitted to all the others.
-
-    The head is a ridge regression on one-hot targets, whose answer for an example that is left out is known
-    without fitting again: y - (y - y_hat) / (1 - h), h the diagonal of X (X'X + lambda)^-1 X'.
-    """
-    features = examples.inputs.flatten(1).double()
-    scale = features.std(0)
-    features = (features - features.mean(0)) / scale.where(scale > 0, 1.0)
-    likeness = features @ features.T / features.shape[1]  # (N, N), of trace about N
-    hat = torch.linalg.solve(likeness + RIDGE * torch.eye(len(likeness), dtype=torch.double), likeness)
-    targets = F.one_hot(examples.targets).double()
-    targets = targets - targets.mean(0)
-    answers = targets - (targets - hat @ targets) / (1 - hat.diagonal()[:, None])
-    return (answers.argmax(1) == examples.targets).double().mean().item()
+    """Share of examples that a linear head gets right which was fitted to all the others."""
+    return linear_probe.left_out_accuracy(examples.inputs, examples.targets, RIDGE)
 
 
 def lower_half(model: nn.Module) -> tuple[str, ...]:

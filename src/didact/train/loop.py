@@ -90,7 +90,7 @@ class Loop:
             for name, optimizer in self.optimizers.items()
         }
         self.average = WeightAverage(model, recipe.ema) if recipe.ema else None
-        self.augment = augmentation(recipe.augment)
+        self.augment = augmentation(recipe.augment, task.facts, self.splits["train"])
         self.parameters = {
             name: [p for group in optimizer.param_groups for p in group["params"]]
             for name, optimizer in self.optimizers.items()

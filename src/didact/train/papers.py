@@ -34,7 +34,8 @@ def sgd(lr: float, **knobs: Any) -> dict[str, Any]:
 
 
 PLATEAU = {"schedule": "plateau", "decay": 0.1}
-CROPS = "random crops and scales are left to --set augment"
+COLOURS = ("flip", "crop:0.88", "pca:0.1")
+SCALES = ("flip", "crop:0.47")  # 224 pixels out of a shorter side of 256 to 480
 
 PAPERS = (
     Paper(
@@ -46,32 +47,35 @@ PAPERS = (
     Paper(
         ("alexnet",),
         "Krizhevsky et al. 2012, section 5",
-        sgd(
-            0.01, epochs=90, batch_size=128, weight_decay=0.0005, **PLATEAU, image_size=227, augment=("flip",)
-        ),
-        f"{CROPS}, and colours moved along their principal components",
+        sgd(0.01, epochs=90, batch_size=128, weight_decay=0.0005, **PLATEAU, image_size=227, augment=COLOURS),
+        "the crops have one scale, 256",
     ),
     Paper(
         ("vgg",),
         "Simonyan and Zisserman 2014, section 3.1",
-        sgd(
-            0.01, epochs=74, batch_size=256, weight_decay=0.0005, **PLATEAU, image_size=224, augment=("flip",)
-        ),
-        f"{CROPS}; the deep ones began from the layers of a trained VGG-11",
+        sgd(0.01, epochs=74, batch_size=256, weight_decay=0.0005, **PLATEAU, image_size=224, augment=SCALES),
+        "scales up to 512; the deep ones began from the layers of a trained VGG-11",
     ),
     Paper(
         ("googlenet",),
         "Szegedy et al. 2014, section 6",
-        sgd(0.01, epochs=90, batch_size=128, schedule="step", step_epochs=8, decay=0.96, image_size=224),
-        f"asynchronous workers, an average of the weights; the first rate is not told; {CROPS}",
+        sgd(
+            0.01,
+            epochs=90,
+            batch_size=128,
+            schedule="step",
+            step_epochs=8,
+            decay=0.96,
+            image_size=224,
+            augment=SCALES,
+        ),
+        "asynchronous workers, an average of the weights, more kinds of crops; the first rate is not told",
     ),
     Paper(
         ("resnet", "plain"),
         "He et al. 2015, section 3.4; notes 001, section X.5, which print a weight decay of 1e-5",
-        sgd(
-            0.1, epochs=120, batch_size=256, weight_decay=0.0001, **PLATEAU, image_size=224, augment=("flip",)
-        ),
-        CROPS,
+        sgd(0.1, epochs=120, batch_size=256, weight_decay=0.0001, **PLATEAU, image_size=224, augment=SCALES),
+        "colours moved along their principal components too",
     ),
     Paper(
         ("wrn28-10",),
@@ -101,9 +105,9 @@ PAPERS = (
             step_epochs=30,
             decay=0.1,
             image_size=224,
-            augment=("flip",),
+            augment=SCALES,
         ),
-        CROPS,
+        "crops of other proportions",
     ),
     Paper(
         ("densenet",),
@@ -118,9 +122,9 @@ PAPERS = (
             step_epochs=30,
             decay=0.1,
             image_size=224,
-            augment=("flip",),
+            augment=SCALES,
         ),
-        CROPS,
+        "crops of other proportions",
     ),
     Paper(
         ("inception-v3",),
@@ -137,7 +141,7 @@ PAPERS = (
             "clip_norm": 2.0,
             "ema": 0.9999,
             "image_size": 299,
-            "augment": ("flip",),
+            "augment": SCALES,
             "task_args": {"label_smoothing": 0.0999},
         },
         "50 replicas of that batch, an epsilon of 1 in the optimizer",
@@ -155,9 +159,9 @@ PAPERS = (
             decay=0.94,
             ema=0.9999,
             image_size=299,
-            augment=("flip",),
+            augment=SCALES,
         ),
-        f"60 GPUs; the size of a batch is not told; {CROPS}",
+        "60 GPUs; neither the size of a batch nor the augmentation is told",
     ),
     Paper(
         ("mobilenet-v1", "mobilenet-v2"),
@@ -173,7 +177,7 @@ PAPERS = (
             "batch_size": 96,
             "weight_decay": 0.00004,
             "image_size": 224,
-            "augment": ("flip",),
+            "augment": SCALES,
         },
         "16 asynchronous workers of that batch; no decay on depthwise filters",
     ),
@@ -191,10 +195,10 @@ PAPERS = (
             "batch_size": 4096,
             "clip_norm": 1.0,
             "image_size": 224,
-            "augment": ("flip",),
+            "augment": SCALES,
             "model_args": {"dropout": 0.1},
         },
-        f"the decay is given as Adam's and works apart from the gradient; {CROPS}",
+        "the decay is given as Adam's and works apart from the gradient",
     ),
 )
 

@@ -61,7 +61,7 @@ class Recipe:
     std: tuple[float, ...] = ()
     """Divide by this instead, one number a channel."""
     augment: tuple[str, ...] = ()
-    """Random changes to training images, in order: flip, shift:PIXELS, noise:STD."""
+    """Random changes to training images, in order, such as flip, rotate:15, crop:0.6, jitter:0.2, any:2."""
     context: int = 128
     """Tokens a language model sees at once."""
     allow_bad: bool = False
