@@ -138,8 +138,8 @@ def measured() -> dict[str, Any]:
 
 
 def spread(score: dict[str, float]) -> str:
-    """A mean over seeds with its standard deviation."""
-    return f"{score['mean']:.3f} ± {score['deviation']:.3f}"
+    """A mean over seeds with its standard deviation, where there are seeds enough for one."""
+    return f"{score['mean']:.3f}" + (f" ± {score['deviation']:.3f}" if score["deviation"] is not None else "")
 
 
 def lasted(bar: Mapping[str, Any]) -> str:
@@ -166,7 +166,7 @@ def _classifier(name: str, row: Mapping[str, Any], bar: Mapping[str, Any] | None
         f"{billions:.4g} G at {row['side']}",
         f"{row['multiply_adds']} G ({row['counted_by']})" if "multiply_adds" in row else "",
         f"{2 * billions:.4g} G",
-        f"{spread(bar['scores']['accuracy'])}, {bar['seeds']} seeds, {lasted(bar)}" if bar else "",
+        f"{spread(bar['scores']['accuracy'])}, n = {bar['seeds']}, {lasted(bar)}" if bar else "",
         row["state_dict"],
     )
 

@@ -30,7 +30,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     """Mean, standard deviation, and every value."""
     return {
         "mean": round(statistics.mean(values), 4),
-        "deviation": round(statistics.stdev(values), 4),
+        "deviation": round(statistics.stdev(values), 4) if len(values) > 1 else None,
         "each": [round(value, 4) for value in values],
     }
 
