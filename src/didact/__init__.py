@@ -12,6 +12,7 @@ from didact.version import VERSION as __version__
 _PUBLIC = {
     "CATALOG": "didact.catalog",
     "build": "didact.catalog",
+    "inspect": "didact.anatomy.inspection",
     "open_data": "didact.data.open",
     "fit": "didact.train.fit",
     "cross_validate": "didact.train.fit",
@@ -30,6 +31,7 @@ __all__ = [
     "build",
     "cross_validate",
     "fit",
+    "inspect",
     "load",
     "load_weights",
     "open_data",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from didact.anatomy.inspection import inspect
     from didact.catalog import CATALOG, build
     from didact.data.open import open_data
     from didact.nn.head import replace_head

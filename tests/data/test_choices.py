@@ -1,5 +1,7 @@
 """What of a data set is used, and how its images are read, where the user says so."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,7 @@ def test_some_examples_keep_the_class_shares_and_only_train():
 def test_a_larger_choice_holds_every_smaller_one():
     groups = [0] * 30 + [1] * 10 + [2]
     chosen = [set(some_of(groups, count, seed=3)) for count in range(len(groups) + 1)]
-    assert all(few < more for few, more in zip(chosen, chosen[1:], strict=False))
+    assert all(few < more for few, more in pairwise(chosen))
     assert sum(groups[i] for i in chosen[8]) == 2  # a quarter of the second class, none of the third yet
     assert some_of(groups, 20, seed=3) == some_of(groups, 20, seed=3) != some_of(groups, 20, seed=4)
 

@@ -32,6 +32,10 @@ COMMANDS = {
         "let a generative model write or draw", "didact generate runs/lstm-manual-1 --length 300"
     ),
     "models": Command("everything that can be trained", "didact models --task classify"),
+    "inspect": Command(
+        "a network layer by layer: output, parameters, MACs, FLOPs, receptive field",
+        "didact inspect vgg16 --input 3x224x224",
+    ),
     "data": Command("embedded data, or what was understood of a path", "didact data ./flowers"),
     "report": Command("write a run's report.html again", "didact report runs/lenet5-digits-1"),
     "compare": Command("two runs side by side", "didact compare runs/mlp-digits-1 runs/mlp-digits-2"),

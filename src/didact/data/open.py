@@ -262,9 +262,7 @@ def _check_moments(facts: Facts, standardise: bool) -> None:
     if not mean and not std:
         return
     if facts.inputs != "image":
-        raise UsageError(
-            f"mean={mean}: {facts.name} holds {facts.inputs} examples; leave it out"
-        )
+        raise UsageError(f"mean={mean}: {facts.name} holds {facts.inputs} examples; leave it out")
     if not standardise:
         raise UsageError(f"mean={mean}: standardise=false would not use it; leave one of them out")
     channels = facts.input_shape[0]
