@@ -22,6 +22,7 @@ import didact
 from didact.catalog import CATALOG, constructor_arguments
 from didact.cli.main import COMMANDS, Parser, overview
 from didact.data.embedded import EMBEDDED
+from didact.recipes.digits_classifier import trained_as
 from didact.recipes.experiment import Experiment
 from didact.recipes.experiments.every import EXPERIMENTS
 from didact.recipes.table import Table
@@ -150,7 +151,10 @@ def lasted(bar: Mapping[str, Any]) -> str:
 def classifiers() -> str:
     """The image classifiers: what they cost, what others print of them, what they reach on the digits."""
     reached, published = measured(), figures.published()
-    rows = [_classifier(name, row, reached.get(f"{CLASSIFIER}{name}")) for name, row in published.items()]
+    rows = [
+        _classifier(name, row, reached.get(f"{CLASSIFIER}{trained_as(name)}"))
+        for name, row in published.items()
+    ]
     counted = ("parameters", "published", "multiply-adds", "published", "FLOPs")
     return table(("network", *counted, "digits", "weights"), rows)
 

@@ -101,7 +101,7 @@ def test_what_a_classifier_reached_stands_in_the_table_of_classifiers_alone(
     few = {name: known[name] for name in ("lenet5", "googlenet", "wrn28-10")}
     monkeypatch.setattr(generate.figures, "published", lambda: few)
     lenet5, googlenet, wrn = generate.classifiers().splitlines()[2:]
-    assert "| 0.991 ± 0.004, 5 seeds, 10 s |" in lenet5
+    assert "| 0.991 ± 0.004, n = 5, 10 s |" in lenet5
     assert "| 13,004,888 | 6,624,904 (torchvision 0.29, auxiliary=False) | 1.498 G at 224 |" in googlenet
     assert "| about 36,500,000 (the paper) | 5.243 G at 32 |  | 10.49 G |  | none published |" in wrn
     assert len(generate.bars().splitlines()) == 2  # headings
