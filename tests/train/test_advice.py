@@ -27,8 +27,8 @@ def test_the_left_out_answers_are_those_of_fitting_without_each():
     inputs = torch.randn(60, 5, generator=generator) + 0.8 * torch.eye(5)[labels]
     features = StandardScaler().fit_transform(inputs.double().numpy())
     features *= np.sqrt(59 / 60)  # torch divides by N - 1
-    targets = np.eye(3)[labels] - np.eye(3)[labels].mean(0)
-    ridge = Ridge(alpha=RIDGE * 5, fit_intercept=False)
+    targets = np.eye(3)[labels]
+    ridge = Ridge(alpha=RIDGE * 5, fit_intercept=True)
     answers = cross_val_predict(ridge, features, targets, cv=LeaveOneOut()).argmax(1)
     expected = (answers == labels.numpy()).mean()
     assert 0.4 < expected < 0.95
@@ -59,6 +59,12 @@ def test_similarity_goes_from_guessing_to_perfect():
 def test_a_difference_within_chance_is_none():
     assert made(10, 0.9, 0.8).useful
     assert not made(10, 0.81, 0.8).useful
+
+
+def test_the_command_can_be_pasted():
+    advice = Advice("resnet18", "my runs/one", "my flowers", 10, 5, None, 0.5, 0.9, 0.5)
+    assert "--data 'my flowers' --weights 'my runs/one'" in advice.command
+    assert "an unknown number then" in str(advice)
 
 
 def test_parts_to_freeze_stand_in_the_command():

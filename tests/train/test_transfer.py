@@ -11,7 +11,7 @@ from didact.catalog import CATALOG
 from didact.data.batches import TensorSplit
 from didact.errors import RunError, UsageError
 from didact.nn.head import head_names
-from didact.train.files import load_tensors, read_json, same_tensors
+from didact.train.files import load_tensors, read_json, same_tensors, write_json
 from didact.train.fit import resume, verify
 from didact.train.recipe import Recipe, make_recipe
 from didact.train.transfer import features_of, freeze, last_module
@@ -199,3 +199,42 @@ def test_answers_come_from_a_faster_copy_that_agrees(before):
     assert sum(isinstance(m, nn.BatchNorm2d) for m in before.model.modules()) == 20
     scores = before.task.score(before.model, before.data()["val"])
     assert before.evaluate("val") == pytest.approx(scores, abs=1e-4)
+
+
+def test_the_state_alone_is_enough_to_go_on(before, tmp_path):
+    """A kill may come between the first state and the first weights."""
+    run = then(before, tmp_path / "run", transfer="features", threads=1)
+    kept = load_tensors(run.directory / "model.safetensors")[0]
+    for name in ("results.json", "model.safetensors"):
+        (run.directory / name).unlink()
+    again = resume(run.directory)
+    assert same_tensors(kept, load_tensors(again.directory / "model.safetensors")[0]) is None
+
+
+@pytest.mark.parametrize("kind", ["frozen", "features"])
+def test_parts_have_the_same_names_in_every_kind_of_transfer(before, tmp_path, kind):
+    with pytest.raises(UsageError, match="freeze=fc: nothing would be left to learn"):
+        then(before, tmp_path / "none", transfer=kind, freeze=("fc",))
+    run = then(before, tmp_path / "run", transfer=kind, lr_scale={"fc": 0.5}, epochs=1)
+    assert run.finished
+    with pytest.raises(UsageError, match="lr_scale: the network has no part 'fd'"):
+        then(before, tmp_path / "unknown", transfer=kind, lr_scale={"fd": 0.5})
+
+
+def test_a_frozen_player_leaves_nothing_to_learn(tmp_path):
+    with pytest.raises(UsageError, match="freeze=generator: nothing of generator would learn"):
+        didact.fit("gan", out=tmp_path / "run", epochs=1, freeze=("generator",))
+
+
+def test_a_recipe_files_own_rates_survive_new_weights(before, tmp_path):
+    given = {"weights": str(before.directory)}
+    for name, more in (
+        ("own", {"lr_scale": {"layer1": 0.01}}),
+        ("low", {}),
+        ("kept", {"transfer": "features"}),
+    ):
+        write_json(tmp_path / f"{name}.json", make_recipe("resnet18", given=given | more).to_dict())
+    assert make_recipe(file=tmp_path / "own.json", given=given).lr_scale == {"layer1": 0.01}
+    assert make_recipe(file=tmp_path / "low.json", given={"weights": None}).lr_scale == {}
+    with pytest.raises(UsageError, match="augment=flip: features are computed once"):
+        make_recipe(file=tmp_path / "kept.json", given={"augment": ("flip",)})

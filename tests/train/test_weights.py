@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import pickle
+import shutil
 import threading
 
 import numpy as np
@@ -221,7 +222,7 @@ def test_the_digest_in_the_name_is_checked(tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(RunError, match=r"its SHA-256 begins with .*, its name says .*; delete it"):
+    with pytest.raises(RunError, match=r"its SHA-256 begins with .*, its name says .*; it is damaged"):
         load_weights(tiny("resnet18"), path)
 
 
@@ -235,6 +236,47 @@ def test_an_address_is_fetched_once_into_torchs_cache(server, cache):
     assert (cache / path.name).exists()
     path.unlink()
     load_weights(tiny("resnet18", seed=1), f"{address}/{path.name}")  # from the cache
+
+
+def test_a_date_in_a_name_is_no_digest(tmp_path):
+    source, target = tiny("resnet18"), tiny("resnet18", seed=1)
+    torch.save(source.state_dict(), tmp_path / "mine-20240115.pth")
+    load_weights(target, tmp_path / "mine-20240115.pth")
+    assert same(target, source)
+
+
+def test_files_of_one_name_at_two_addresses_are_two_files(server, cache):
+    folder, address = server
+    for seed in (1, 2):
+        (folder / str(seed)).mkdir()
+        save_tensors(folder / str(seed) / "model.safetensors", tiny("resnet18", seed=seed).state_dict(), {})
+    for seed in (1, 2):
+        target = tiny("resnet18")
+        load_weights(target, f"{address}/{seed}/model.safetensors")
+        assert same(target, tiny("resnet18", seed=seed))
+
+
+def test_a_run_at_an_address_brings_what_it_knew(server, cache, tmp_path):
+    folder, address = server
+    small = {"width": 0.125, "stem": "cifar", "epochs": 1, "examples": 20, "image_size": 8}
+    run = didact.fit("resnet18", "digits", out=tmp_path / "run", **small)
+    shutil.copy(run.directory / "model.safetensors", folder)
+    there = find_weights(f"{address}/model.safetensors").knobs("resnet18")
+    assert there == find_weights(run.directory).knobs("resnet18")
+    assert there["model_args"]["width"] == 0.125
+
+
+@pytest.mark.parametrize("content", [b"hello", b"a,b\n1,2\n", b"s", b"", b"<html>"])
+def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path, content):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(RunError, match=r"a.pth: not a file of weights that is safe to read"):
+        load_weights(tiny("resnet18"), tmp_path / "a.pth")
+
+
+def test_a_table_model_takes_no_images_weights(tmp_path):
+    torch.save(tiny("resnet18").state_dict(), tmp_path / "own.pth")
+    with pytest.raises(UsageError, match="a network for images is needed, mlp is none"):
+        make_recipe("mlp", given={"weights": str(tmp_path / "own.pth")})
 
 
 def test_a_download_that_fails_leaves_nothing(server, cache):

@@ -12,6 +12,7 @@ weights shows what the old training has to do with it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,7 @@ from didact.errors import UsageError
 from didact.nn import linear_probe
 from didact.nn.head import head_names
 from didact.nn.linear_probe import RIDGE
+from didact.train.published import FILES
 from didact.train.recipe import Recipe, make_recipe
 from didact.train.run import build_for, make_task, open_recipe_data
 from didact.train.transfer import features_of, last_module
@@ -99,7 +101,7 @@ class Advice:
         """What to type."""
         frozen = f" --set freeze={','.join(self.freeze)}" if self.freeze else ""
         return (
-            f"didact train {self.model} --data {self.data} --weights {self.weights} "
+            f"didact train {self.model} --data {quote(self.data)} --weights {quote(self.weights)} "
             f"--transfer {self.transfer}{frozen}"
         )
 
@@ -172,7 +174,8 @@ def _measure(recipe: Recipe, weights: Weights) -> Advice:
     random = left_out_accuracy(_features(network, split))
     load_weights(network, weights, classes=facts.classes)
     trained = left_out_accuracy(_features(network, split))
-    known = weights.facts.sizes["train"] if weights.facts else None if weights.config else IMAGENET_EXAMPLES
+    before = IMAGENET_EXAMPLES if weights.path.name in FILES else None
+    known = weights.facts.sizes["train"] if weights.facts else before
     advice = Advice(
         recipe.model,
         weights.source,

@@ -103,15 +103,17 @@ def resume(directory: str | Path, *, quiet: bool = True, observers: Sequence[Obs
         data = run.data()
         network, arguments = build_for(run.recipe, data.facts)
         state = run.directory / "state.safetensors"
-        if state.exists() and run.recipe.weights:
-            network.load_state_dict(load_tensors(run.directory / "model.safetensors")[0])
-        elif not state.exists():
+        saved = load_tree(state) if state.exists() else None
+        if saved and run.recipe.weights:  # the trunk that features are computed from
+            prefix = "network." if run.recipe.transfer == "features" else ""
+            network.load_state_dict({n.removeprefix(prefix): t for n, t in saved["model"].items()})
+        elif not saved:
             _start(run.recipe, network, data)
         loop = _loop(run.recipe, run.task, network, data, choose_device(run.recipe))
         for leftover in run.directory.glob(".*.tmp"):  # of a process that was killed as it wrote
             leftover.unlink()
-        if state.exists():
-            loop.load(load_tree(state))
+        if saved:
+            loop.load(saved)
         Record(run.directory / "metrics.jsonl").rewind(loop.at.step, loop.at.epoch)
         return _train(run, loop, data, arguments, quiet, observers)
 

@@ -34,6 +34,9 @@ def make_optimizers(recipe: Recipe, groups: Mapping[str, nn.Module]) -> dict[str
         UsageError: A knob that the optimizer does not have, or a factor for a part that does not exist.
     """
     _check_scales(recipe, groups)
+    for name, part in groups.items():
+        if not any(p.requires_grad for p in part.parameters()):
+            raise UsageError(f"freeze={','.join(recipe.freeze)}: nothing of {name} would learn; freeze less")
     options = optimizer_options(recipe)
     return {
         name: OPTIMIZERS[recipe.optimizer](_by_rate(recipe, name, part), lr=recipe.lr, **options)

@@ -317,11 +317,15 @@ def _start_from(source: str, model: str, values: dict[str, Any], sources: dict[s
 
 def _transfer(values: dict[str, Any], sources: dict[str, str], typed: Mapping[str, Any]) -> None:
     """What follows from the kind of transfer, unless the user says otherwise."""
-    if not values.get("weights") or not {"weights", "transfer"} & typed.keys():
+    low = {"trunk": TRUNK_RATE}
+    if not values.get("weights"):
+        if "weights" in typed and values.get("lr_scale") == low:  # a file's, without its weights
+            values["lr_scale"] = {}
         return
     kind = values.get("transfer", Recipe.transfer)
-    if "lr_scale" not in typed:
-        values["lr_scale"] = {"trunk": TRUNK_RATE} if kind == "low-rate" else {}
+    automatic = "lr_scale" not in typed and values.get("lr_scale", {}) in ({}, low)
+    if automatic and {"weights", "transfer"} & typed.keys():
+        values["lr_scale"] = low if kind == "low-rate" else {}
         sources["lr_scale"] = f"transfer {kind}"
     if kind == "features" and values.get("augment"):
         if "augment" in typed:

@@ -33,11 +33,12 @@ def freeze(model: nn.Module, recipe: Recipe) -> list[nn.Module]:
     if not whole and not recipe.freeze:
         return []
     for name in recipe.freeze:
-        check_part(model.network if isinstance(model, OnFeatures) else model, name, "freeze")
+        check_part(model, name, "freeze")
     head = _head(model) if whole else set()
 
     def is_frozen(name: str) -> bool:
-        return (whole and name not in head) or any(lies_in(name, part) for part in recipe.freeze)
+        named = (lies_in(own_name(model, name), part) for part in recipe.freeze)
+        return (whole and name not in head) or any(named)
 
     learned = [name for name, _ in model.named_parameters() if not is_frozen(name)]
     if not learned:
@@ -62,7 +63,8 @@ def check_part(model: nn.Module, name: str, knob: str) -> None:
     Raises:
         UsageError: It has neither a module nor a parameter of this name.
     """
-    known = [part for part, _ in [*model.named_modules(), *model.named_parameters()] if part]
+    network = model.network if isinstance(model, OnFeatures) else model
+    known = [part for part, _ in [*network.named_modules(), *network.named_parameters()] if part]
     if name not in known:
         raise UsageError(f"{knob}: the network has no part {name!r}; {suggest(name, known[:60])}")
 
@@ -78,7 +80,8 @@ def rate_scales(recipe: Recipe, group: str, part: nn.Module) -> dict[str, float]
     head = _head(part) if {TRUNK, HEAD} & parts.keys() else set()
 
     def scale(name: str) -> float:
-        near = max((p for p in parts if p not in (TRUNK, HEAD) and lies_in(name, p)), key=len, default=None)
+        own_parts = (p for p in parts if p not in (TRUNK, HEAD) and lies_in(own_name(part, name), p))
+        near = max(own_parts, key=len, default=None)
         return parts.get(near or (HEAD if name in head else TRUNK), 1.0)
 
     return {name: own * scale(name) for name, p in part.named_parameters() if p.requires_grad}
@@ -111,10 +114,14 @@ class OnFeatures(nn.Module):
         return self.network.get_submodule(self.head)(features)
 
 
+def own_name(model: nn.Module, name: str) -> str:
+    """The name that a part of a model has in the network itself."""
+    return name.removeprefix("network.") if isinstance(model, OnFeatures) else name
+
+
 def network_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a model that was trained, under the names of the network itself."""
-    prefix = "network." if isinstance(model, OnFeatures) else ""
-    return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    return {own_name(model, name): tensor for name, tensor in weights.items()}
 
 
 def last_module(model: nn.Module, images: Tensor) -> str:

@@ -6,7 +6,6 @@ that is read can run code: safetensors, or ``torch.load(weights_only=True)``.
 """
 
 import hashlib
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,13 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
+from didact.catalog import constructor_arguments
 from didact.data.facts import Facts
 from didact.errors import RunError, UsageError, needs_extra
 from didact.nn.head import head_names
 from didact.train.files import load_tensors, read_json
 from didact.train.migrate import COUNTER, migrated, unwrapped
-from didact.train.published import ADDRESS, pixels_of, pixels_of_config, published_file
+from didact.train.published import ADDRESS, FILES, pixels_of, pixels_of_config, published_file
 
 DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")  # resnet50-0676ba61.pth
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -58,6 +58,8 @@ class Weights:
             UsageError: They are of another network, or not of one that reads images.
         """
         if not self.made_by:
+            if "in_channels" not in constructor_arguments(model):
+                raise UsageError(f"weights={self.source}: a network for images is needed, {model} is none")
             pixels = pixels_of_config(self.config) if self.config else pixels_of(model, self.path.name)
             return {"model_args": {}, **pixels.knobs()}
         theirs, facts = self.made_by["model"], self.facts
@@ -88,7 +90,7 @@ class Weights:
             return load_tensors(self.path)[0]
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        except Exception as error:  # a foreign file makes the unpickler raise nearly anything
             reason = str(error).strip().split("\n")[0][:120]
             raise RunError(f"{self.path}: not a file of weights that is safe to read ({reason})") from None
         state = unwrapped(content)
@@ -145,9 +147,7 @@ def find_weights(source: str | Path, model: str | None = None) -> Weights:
         return _from_hub(text)
     if text == "imagenet":
         return Weights(text, _downloaded(ADDRESS + _published(model)))
-    if "://" in text:
-        return Weights(text, _downloaded(text))
-    path = Path(text)
+    path = _downloaded(text) if "://" in text else Path(text)
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.is_file():
@@ -211,14 +211,14 @@ def check_digest(path: Path) -> None:
         RunError: They differ: the file is damaged, or not what it says it is.
     """
     said = DIGEST.search(path.name)
-    if not said:
+    if not said or (said[1].isdigit() and path.name not in FILES):  # a date, say
         return
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(said[1]):
         raise RunError(
             f"{path}: its SHA-256 begins with {found[: len(said[1])]}, its name says {said[1]}; "
-            "delete it and download it again"
+            "it is damaged, or not what it says; get it again"
         )
 
 
@@ -242,11 +242,13 @@ def _published(model: str | None) -> str:
 def _downloaded(address: str) -> Path:
     """The file of an address in torch's own cache, fetched if it is not there."""
     name = Path(urlparse(address).path).name
+    said = DIGEST.search(name)
+    if not said:  # many files are called model.safetensors
+        name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}_{name}"
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / name
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        said = DIGEST.search(name)
         try:
             torch.hub.download_url_to_file(address, str(path), said[1] if said else None, progress=False)
         except (URLError, OSError, RuntimeError, ValueError) as error:
