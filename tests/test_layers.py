@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "didact"
 
 TOOLS = {"anatomy", "doctor", "see"}
-BELOW_TASKS = {"nn", "models", "data", "catalog"}
+BELOW_TASKS = {"nn", "models", "data", "entry", "catalog"}
 BELOW_TRAIN = BELOW_TASKS | {"tasks", "draw"}
 BELOW_RECIPES = BELOW_TRAIN | TOOLS | {"train"}
 MAY_IMPORT: dict[str, set[str]] = {  # room: the rooms it may import, besides itself, errors and version
@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {  # room: the rooms it may import, besides it
     "see": {"nn", "draw"},
     "models": {"nn"},
     "data": {"nn"},
-    "catalog": {"nn", "models", "data"},
+    "entry": set(),
+    "catalog": {"nn", "models", "data", "entry"},
     "tasks": BELOW_TASKS | {"draw"},
     "train": BELOW_TRAIN | TOOLS,
     "recipes": BELOW_RECIPES,

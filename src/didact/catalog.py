@@ -5,95 +5,14 @@ No torch here: an entry names its class by import path, and ``build`` imports it
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from didact.entry import Entry, densenet, on_digits, resnet, vgg, vit
 from didact.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One architecture.
-
-    Attributes:
-        target: Import path of its class, ``package.module:Class``.
-        tasks: What it can learn, the usual one first.
-        about: One line for a newcomer.
-        source: Paper and section of the notes.
-        data: The embedded data it trains on when none is named.
-        inputs: Kinds of input it takes (``didact.data.facts``).
-        parameters: How many numbers it learns, built by name alone or, where the data decides, for it.
-        arguments: Constructor arguments that make the class this network (``{"depth": 18}``): what they
-            are by default under this name, in place of the class's own defaults.
-        recipe: Its default training recipe, where that differs from ``Recipe``'s own defaults.
-        tiny: Constructor arguments of a size that builds in an instant, for the contract test.
-        excuses: Checks of the contract test that cannot hold, with the reason.
-    """
-
-    target: str
-    tasks: tuple[str, ...]
-    about: str
-    source: str
-    data: str
-    inputs: tuple[str, ...]
-    parameters: int
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    tiny: Mapping[str, Any] = field(default_factory=dict)
-    excuses: Mapping[str, str] = field(default_factory=dict)
-
-    def resolve(self) -> "type[nn.Module]":
-        """Import the class."""
-        module, name = self.target.split(":")
-        return getattr(import_module(module), name)
-
-
-def on_digits(
-    target: str,
-    about: str,
-    source: str,
-    parameters: int,
-    arguments: Mapping[str, Any],
-    *,
-    small: Mapping[str, Any],
-    tiny: Mapping[str, Any],
-    excuses: Mapping[str, str] = MappingProxyType({}),
-    **knobs: Any,
-) -> Entry:
-    """An image classifier made for larger images, with a recipe for the digits in a small width.
-
-    ``small`` are the constructor arguments of the default recipe, since few maps suit two cores; ``knobs``
-    are what else it changes; the rest is as in ``Entry``.
-    """
-    recipe: dict[str, Any] = {
-        "epochs": 12,
-        "optimizer": "adamw",
-        "lr": 0.003,
-        "weight_decay": 0.02,
-        "schedule": "cosine",
-        "warmup": 1.0,
-        "image_size": 32,
-        "augment": ("shift:3",),
-        "model_args": small,
-    }
-    return Entry(
-        target,
-        tasks=("classify",),
-        about=about,
-        source=source,
-        data="digits",
-        inputs=("image",),
-        parameters=parameters,
-        arguments=arguments,
-        recipe=recipe | knobs,
-        tiny={"in_channels": 1, "num_classes": 10, **tiny},
-        excuses=excuses,
-    )
 
 
 UNNORMALISED = "deep and without normalisation, or with little of it: at a rate of 0.02 its rectifiers die"
@@ -219,95 +138,50 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             augment=("shift:6",),
             excuses={"rate": UNNORMALISED},
         ),
-        "vgg11": on_digits(
-            "didact.models.cnn.vgg:VGG",
+        "vgg11": vgg(
             "nothing but 3x3 convolutions and poolings: the shallowest of the family",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
             132_863_336,
-            {"depth": 11, "batch_norm": False},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
+            11,
+            False,
             epochs=24,
             lr=0.001,
             excuses={"rate": UNNORMALISED},
         ),
-        "vgg11-bn": on_digits(
-            "didact.models.cnn.vgg:VGG",
-            "VGG-11 with batch normalisation",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
-            132_868_840,
-            {"depth": 11, "batch_norm": True},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
+        "vgg11-bn": vgg("VGG-11 with batch normalisation", 132_868_840, 11, True),
+        "vgg13": vgg(
+            "VGG with 13 layers", 133_047_848, 13, False, epochs=24, lr=0.001, excuses={"rate": UNNORMALISED}
         ),
-        "vgg13": on_digits(
-            "didact.models.cnn.vgg:VGG",
-            "VGG with 13 layers",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
-            133_047_848,
-            {"depth": 13, "batch_norm": False},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
-            epochs=24,
-            lr=0.001,
-            excuses={"rate": UNNORMALISED},
-        ),
-        "vgg13-bn": on_digits(
-            "didact.models.cnn.vgg:VGG",
-            "VGG-13 with batch normalisation",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
-            133_053_736,
-            {"depth": 13, "batch_norm": True},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
-        ),
-        "vgg16": on_digits(
-            "didact.models.cnn.vgg:VGG",
+        "vgg13-bn": vgg("VGG-13 with batch normalisation", 133_053_736, 13, True),
+        "vgg16": vgg(
             "VGG with 16 layers, the one that everyone used",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
             138_357_544,
-            {"depth": 16, "batch_norm": False},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
+            16,
+            False,
             epochs=24,
             lr=0.001,
             excuses={"rate": UNNORMALISED},
         ),
-        "vgg16-bn": on_digits(
-            "didact.models.cnn.vgg:VGG",
-            "VGG-16 with batch normalisation",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
-            138_365_992,
-            {"depth": 16, "batch_norm": True},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
-            lr=0.001,
-            excuses={"rate": UNNORMALISED},
+        "vgg16-bn": vgg(
+            "VGG-16 with batch normalisation", 138_365_992, 16, True, lr=0.001, excuses={"rate": UNNORMALISED}
         ),
-        "vgg19": on_digits(
-            "didact.models.cnn.vgg:VGG",
+        "vgg19": vgg(
             "VGG with 19 layers, the deepest",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
             143_667_240,
-            {"depth": 19, "batch_norm": False},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
+            19,
+            False,
             epochs=40,
-            batch_size=16,
             lr=0.0005,
+            batch_size=16,
             excuses={"rate": UNNORMALISED},
         ),
-        "vgg19-bn": on_digits(
-            "didact.models.cnn.vgg:VGG",
+        "vgg19-bn": vgg(
             "VGG-19 with batch normalisation",
-            "Simonyan and Zisserman 2014; notes 000, section 2.3.2, and 001, section X.3",
             143_678_248,
-            {"depth": 19, "batch_norm": True},
-            small={"width": 0.125},
-            tiny={"width": 0.03, "dropout": 0.0},
+            19,
+            True,
             epochs=40,
-            batch_size=32,
             lr=0.001,
+            batch_size=32,
             excuses={"rate": UNNORMALISED},
         ),
         "googlenet": on_digits(
@@ -322,71 +196,32 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             image_size=64,
             augment=("shift:6",),
         ),
-        "resnet18": on_digits(
-            "didact.models.cnn.resnet:ResNet",
+        "resnet18": resnet(
             "residual blocks, each of which learns what to add to its input",
-            "He, Zhang, Ren and Sun 2015; notes 001, sections X.4 and X.5",
             11_689_512,
-            {"depth": 18},
-            small={"width": 0.25, "stem": "cifar"},
-            tiny={"depth": 10, "width": 0.125, "stem": "cifar"},
+            18,
+            "sections X.4 and X.5",
         ),
-        "resnet34": on_digits(
-            "didact.models.cnn.resnet:ResNet",
-            "ResNet with 34 layers",
-            "He, Zhang, Ren and Sun 2015; notes 001, sections X.4 and X.5",
-            21_797_672,
-            {"depth": 34},
-            small={"width": 0.25, "stem": "cifar"},
-            tiny={"depth": 10, "width": 0.125, "stem": "cifar"},
-        ),
-        "resnet50": on_digits(
-            "didact.models.cnn.resnet:ResNet",
+        "resnet34": resnet("ResNet with 34 layers", 21_797_672, 34, "sections X.4 and X.5"),
+        "resnet50": resnet(
             "ResNet with 50 layers, in blocks that narrow to a quarter of the maps",
-            "He, Zhang, Ren and Sun 2015; notes 001, sections X.4 and X.5",
             25_557_032,
-            {"depth": 50},
-            small={"width": 0.125, "stem": "cifar"},
-            tiny={"depth": 14, "width": 0.125, "stem": "cifar"},
-            batch_size=32,
+            50,
+            "sections X.4 and X.5",
         ),
-        "resnet101": on_digits(
-            "didact.models.cnn.resnet:ResNet",
-            "ResNet with 101 layers",
-            "He, Zhang, Ren and Sun 2015; notes 001, sections X.4 and X.5",
-            44_549_160,
-            {"depth": 101},
-            small={"width": 0.125, "stem": "cifar"},
-            tiny={"depth": 14, "width": 0.125, "stem": "cifar"},
-            batch_size=32,
+        "resnet101": resnet("ResNet with 101 layers", 44_549_160, 101, "sections X.4 and X.5"),
+        "resnet152": resnet(
+            "ResNet with 152 layers, the winner of ImageNet 2015", 60_192_808, 152, "sections X.4 and X.5"
         ),
-        "resnet152": on_digits(
-            "didact.models.cnn.resnet:ResNet",
-            "ResNet with 152 layers, the winner of ImageNet 2015",
-            "He, Zhang, Ren and Sun 2015; notes 001, sections X.4 and X.5",
-            60_192_808,
-            {"depth": 152},
-            small={"width": 0.125, "stem": "cifar"},
-            tiny={"depth": 14, "width": 0.125, "stem": "cifar"},
-            batch_size=32,
+        "plain18": resnet(
+            "the twin of ResNet-18 without shortcuts", 11_515_688, 18, "section X.5", plain=True
         ),
-        "plain18": on_digits(
-            "didact.models.cnn.resnet:ResNet",
-            "the twin of ResNet-18 without shortcuts",
-            "He, Zhang, Ren and Sun 2015; notes 001, section X.5",
-            11_515_688,
-            {"depth": 18, "shortcut": "none"},
-            small={"width": 0.25, "stem": "cifar"},
-            tiny={"depth": 10, "width": 0.125, "stem": "cifar"},
-        ),
-        "plain34": on_digits(
-            "didact.models.cnn.resnet:ResNet",
+        "plain34": resnet(
             "the twin of ResNet-34 without shortcuts, which trains worse than the shallower one",
-            "He, Zhang, Ren and Sun 2015; notes 001, section X.5",
             21_623_848,
-            {"depth": 34, "shortcut": "none"},
-            small={"width": 0.25, "stem": "cifar"},
-            tiny={"depth": 10, "width": 0.125, "stem": "cifar"},
+            34,
+            "section X.5",
+            plain=True,
             batch_size=32,
         ),
         "wrn28-10": on_digits(
@@ -441,50 +276,12 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             epochs=6,
             batch_size=32,
         ),
-        "densenet121": on_digits(
-            "didact.models.cnn.densenet:DenseNet",
-            "every layer reads the maps of all layers before it",
-            "Huang, Liu, van der Maaten and Weinberger 2016; notes 000, section 2.3.4",
-            7_978_856,
-            {"depth": 121, "growth": 32},
-            small={"growth": 8, "stem": "cifar"},
-            tiny={"depth": 21, "growth": 4, "stem": "cifar"},
-            epochs=8,
-            batch_size=32,
+        "densenet121": densenet(
+            "every layer reads the maps of all layers before it", 7_978_856, 121, 32, epochs=8
         ),
-        "densenet161": on_digits(
-            "didact.models.cnn.densenet:DenseNet",
-            "DenseNet with 161 layers, each of which adds 48 maps",
-            "Huang, Liu, van der Maaten and Weinberger 2016; notes 000, section 2.3.4",
-            28_681_000,
-            {"depth": 161, "growth": 48},
-            small={"growth": 8, "stem": "cifar"},
-            tiny={"depth": 21, "growth": 4, "stem": "cifar"},
-            epochs=6,
-            batch_size=32,
-        ),
-        "densenet169": on_digits(
-            "didact.models.cnn.densenet:DenseNet",
-            "DenseNet with 169 layers",
-            "Huang, Liu, van der Maaten and Weinberger 2016; notes 000, section 2.3.4",
-            14_149_480,
-            {"depth": 169, "growth": 32},
-            small={"growth": 8, "stem": "cifar"},
-            tiny={"depth": 21, "growth": 4, "stem": "cifar"},
-            epochs=6,
-            batch_size=32,
-        ),
-        "densenet201": on_digits(
-            "didact.models.cnn.densenet:DenseNet",
-            "DenseNet with 201 layers",
-            "Huang, Liu, van der Maaten and Weinberger 2016; notes 000, section 2.3.4",
-            20_013_928,
-            {"depth": 201, "growth": 32},
-            small={"growth": 8, "stem": "cifar"},
-            tiny={"depth": 21, "growth": 4, "stem": "cifar"},
-            epochs=6,
-            batch_size=32,
-        ),
+        "densenet161": densenet("DenseNet with 161 layers, each of which adds 48 maps", 28_681_000, 161, 48),
+        "densenet169": densenet("DenseNet with 169 layers", 14_149_480, 169, 32),
+        "densenet201": densenet("DenseNet with 201 layers", 20_013_928, 201, 32),
         "inception-v3": on_digits(
             "didact.models.cnn.inception_v3:InceptionV3",
             "inception modules with 7x7 filters taken apart into 1x7 and 7x1",
@@ -577,110 +374,14 @@ CATALOG: Mapping[str, Entry] = MappingProxyType(
             },
             tiny={"vocab_size": 11, "embedding_dim": 8, "hidden_dim": 16},
         ),
-        "vit-ti-16": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "an image read as a sentence of patches of 16x16 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            5_717_416,
-            {"patch_size": 16, "dim": 192, "depth": 12, "num_heads": 3},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
-        "vit-ti-32": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "Vision Transformer, tiny, patches of 32x32 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            6_131_560,
-            {"patch_size": 32, "dim": 192, "depth": 12, "num_heads": 3},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
-        "vit-s-16": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "Vision Transformer, small, patches of 16x16 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            22_050_664,
-            {"patch_size": 16, "dim": 384, "depth": 12, "num_heads": 6},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
-        "vit-s-32": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "Vision Transformer, small, patches of 32x32 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            22_878_952,
-            {"patch_size": 32, "dim": 384, "depth": 12, "num_heads": 6},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
-        "vit-b-16": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "Vision Transformer, base, patches of 16x16 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            86_567_656,
-            {"patch_size": 16, "dim": 768, "depth": 12, "num_heads": 12},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
-        "vit-b-32": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "Vision Transformer, base, patches of 32x32 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            88_224_232,
-            {"patch_size": 32, "dim": 768, "depth": 12, "num_heads": 12},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
-        "vit-l-16": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "Vision Transformer, large, patches of 16x16 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            304_326_632,
-            {"patch_size": 16, "dim": 1024, "depth": 24, "num_heads": 16},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
-        "vit-l-32": on_digits(
-            "didact.models.transformer.vit:ViT",
-            "Vision Transformer, large, patches of 32x32 pixels",
-            "Dosovitskiy et al. 2020; notes 004, Vision Transformer",
-            306_535_400,
-            {"patch_size": 32, "dim": 1024, "depth": 24, "num_heads": 16},
-            small={"patch_size": 4, "dim": 64, "depth": 4, "num_heads": 4},
-            tiny={"image_size": 32, "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2},
-            epochs=25,
-            batch_size=32,
-            lr=0.002,
-            warmup=3.0,
-        ),
+        "vit-ti-16": vit("an image read as a sentence of patches of 16x16 pixels", 5_717_416, 16, 192, 12, 3),
+        "vit-ti-32": vit("Vision Transformer, tiny, patches of 32x32 pixels", 6_131_560, 32, 192, 12, 3),
+        "vit-s-16": vit("Vision Transformer, small, patches of 16x16 pixels", 22_050_664, 16, 384, 12, 6),
+        "vit-s-32": vit("Vision Transformer, small, patches of 32x32 pixels", 22_878_952, 32, 384, 12, 6),
+        "vit-b-16": vit("Vision Transformer, base, patches of 16x16 pixels", 86_567_656, 16, 768, 12, 12),
+        "vit-b-32": vit("Vision Transformer, base, patches of 32x32 pixels", 88_224_232, 32, 768, 12, 12),
+        "vit-l-16": vit("Vision Transformer, large, patches of 16x16 pixels", 304_326_632, 16, 1024, 24, 16),
+        "vit-l-32": vit("Vision Transformer, large, patches of 32x32 pixels", 306_535_400, 32, 1024, 24, 16),
         "gan": Entry(
             "didact.models.generate.gan:GAN",
             tasks=("adversarial",),

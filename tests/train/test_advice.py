@@ -1,38 +1,18 @@
-"""The advice on transfer: its measure against scikit-learn, its four cells, its map."""
+"""The advice on transfer: its four cells, its map."""
 
-import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import LeaveOneOut, cross_val_predict
-from sklearn.preprocessing import StandardScaler
 
 import didact
 from didact.catalog import CATALOG
-from didact.data.batches import TensorSplit
 from didact.draw.style import to_svg
 from didact.errors import UsageError
 from didact.nn.head import head_names
-from didact.train.advice import CELLS, MANY, RIDGE, Advice, advise, left_out_accuracy, lower_half
+from didact.train.advice import CELLS, MANY, Advice, advise, lower_half
 
 
 def made(per_class: float, trained: float, random: float = 0.2, **more) -> Advice:
     return Advice("resnet18", "imagenet", "x", 1000, per_class, 1_281_167, 0.1, trained, random, **more)
-
-
-def test_the_left_out_answers_are_those_of_fitting_without_each():
-    """The formula needs one fit for all; scikit-learn fits 60 times. The means are of all in both."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(3, (60,), generator=generator)
-    inputs = torch.randn(60, 5, generator=generator) + 0.8 * torch.eye(5)[labels]
-    features = StandardScaler().fit_transform(inputs.double().numpy())
-    features *= np.sqrt(59 / 60)  # torch divides by N - 1
-    targets = np.eye(3)[labels]
-    ridge = Ridge(alpha=RIDGE * 5, fit_intercept=True)
-    answers = cross_val_predict(ridge, features, targets, cv=LeaveOneOut()).argmax(1)
-    expected = (answers == labels.numpy()).mean()
-    assert 0.4 < expected < 0.95
-    assert left_out_accuracy(TensorSplit(inputs, labels)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

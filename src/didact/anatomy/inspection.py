@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from didact.anatomy.counts import FLOPS_PER_MAC, NotCounted
+from didact.anatomy.field import fields
 from didact.anatomy.layers import Layer, folded, layers, listed, merged
 from didact.anatomy.memory import Memory, check_optimizer, training_memory
 from didact.anatomy.memory import words as in_words
-from didact.anatomy.receptive_field import fields
 from didact.anatomy.trace import Shape, Trace, trace
 from didact.errors import UsageError
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from didact.anatomy.counts import FLOPS_PER_MAC, NotCounted, is_arithmetic, macs, not_counted
 from didact.anatomy.describe import described
-from didact.anatomy.receptive_field import Field
+from didact.anatomy.field import Field
 from didact.anatomy.trace import Call, Shape, Trace, Visit
 
 PARAMETRIZATIONS = ".parametrizations"  # where torch puts what computes a weight: a part of the layer

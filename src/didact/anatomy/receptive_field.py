@@ -19,15 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from didact.anatomy.field import Along, Field, field_of, fields
+from didact.anatomy.field import Field, fields
 from didact.anatomy.open_paths import OpenPaths, opened
 from didact.anatomy.trace import trace, with_numbers
 from didact.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["Along", "Field", "Footprint", "field_of", "fields", "footprint"]
 
 SHARE = 0.95  # of the gradient, that the radius holds
 Interval = tuple[int, int] | None

@@ -5,8 +5,9 @@ import inspect
 import json
 from typing import Any
 
-from didact.catalog import CATALOG, Entry, canonical
+from didact.catalog import CATALOG, canonical
 from didact.cli.table import print_pairs, print_table
+from didact.entry import Entry
 from didact.errors import UsageError, suggest
 
 

@@ -7,7 +7,8 @@ expect    the table of docs/models.md
 
 from typing import Any
 
-from didact.catalog import CATALOG, Entry, find
+from didact.catalog import CATALOG, find
+from didact.entry import Entry
 from didact.train.fit import fit
 from didact.train.run import Run
 

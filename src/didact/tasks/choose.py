@@ -1,7 +1,7 @@
 """Every task by its name in the catalogue, and which one fits a model and a data set."""
 
-from didact.catalog import Entry
 from didact.data.facts import Facts
+from didact.entry import Entry
 from didact.errors import UsageError
 from didact.tasks.adversarial import Adversarial
 from didact.tasks.classify import Classify

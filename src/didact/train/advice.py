@@ -21,9 +21,8 @@ from torch import nn
 from didact.data.batches import FileSplit, Split, TensorSplit
 from didact.data.split import some_of
 from didact.errors import UsageError
-from didact.nn import linear_probe
 from didact.nn.head import head_names
-from didact.nn.linear_probe import RIDGE
+from didact.nn.linear_probe import left_out_accuracy
 from didact.train.published import FILES
 from didact.train.recipe import Recipe, make_recipe
 from didact.train.run import build_for, make_task, open_recipe_data
@@ -171,9 +170,11 @@ def _measure(recipe: Recipe, weights: Weights) -> Advice:
         raise UsageError(f"{facts.name} has no classes; the advice is for classifiers")
     network, _ = build_for(recipe, facts)
     split = _some(data["train"], recipe.seed)
-    random = left_out_accuracy(_features(network, split))
+    features = _features(network, split)
+    random = left_out_accuracy(features.inputs, features.targets)
     load_weights(network, weights, classes=facts.classes)
-    trained = left_out_accuracy(_features(network, split))
+    features = _features(network, split)
+    trained = left_out_accuracy(features.inputs, features.targets)
     before = IMAGENET_EXAMPLES if weights.path.name in FILES else None
     known = weights.facts.sizes["train"] if weights.facts else before
     advice = Advice(
@@ -190,11 +191,6 @@ def _measure(recipe: Recipe, weights: Weights) -> Advice:
     if advice.cell == (False, False):
         advice.freeze = lower_half(network)
     return advice
-
-
-def left_out_accuracy(examples: TensorSplit) -> float:
-    """Share of examples that a linear head gets right which was fitted to all the others."""
-    return linear_probe.left_out_accuracy(examples.inputs, examples.targets, RIDGE)
 
 
 def lower_half(model: nn.Module) -> tuple[str, ...]:

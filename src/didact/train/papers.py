@@ -34,6 +34,7 @@ def sgd(lr: float, **knobs: Any) -> dict[str, Any]:
 
 
 PLATEAU = {"schedule": "plateau", "decay": 0.1}
+THIRDS = {"schedule": "step", "step_epochs": 30, "decay": 0.1}  # of 90 epochs
 COLOURS = ("flip", "crop:0.88", "pca:0.1")
 SCALES = ("flip", "crop:0.47")  # 224 pixels out of a shorter side of 256 to 480
 
@@ -42,7 +43,7 @@ PAPERS = (
         ("lenet5",),
         "LeCun et al. 1998, section III",
         sgd(0.0005, momentum=0.0, epochs=20, batch_size=1, schedule="exponential", decay=0.8, image_size=32),
-        "a rate for each weight from the diagonal of the Hessian, and another loss",
+        "rates that fall in given steps, for each weight by the diagonal of the Hessian; another loss",
     ),
     Paper(
         ("alexnet",),
@@ -69,7 +70,7 @@ PAPERS = (
             image_size=224,
             augment=SCALES,
         ),
-        "asynchronous workers, an average of the weights, more kinds of crops; the first rate is not told",
+        "asynchronous workers, averaged weights, more kinds of crops; first rate and epochs are not told",
     ),
     Paper(
         ("resnet", "plain"),
@@ -101,9 +102,7 @@ PAPERS = (
             epochs=90,
             batch_size=256,
             weight_decay=0.0001,
-            schedule="step",
-            step_epochs=30,
-            decay=0.1,
+            **THIRDS,
             image_size=224,
             augment=SCALES,
         ),
@@ -118,9 +117,7 @@ PAPERS = (
             epochs=90,
             batch_size=256,
             weight_decay=0.0001,
-            schedule="step",
-            step_epochs=30,
-            decay=0.1,
+            **THIRDS,
             image_size=224,
             augment=SCALES,
         ),
@@ -161,7 +158,7 @@ PAPERS = (
             image_size=299,
             augment=SCALES,
         ),
-        "60 GPUs; neither the size of a batch nor the augmentation is told",
+        "60 GPUs; the size of a batch, the epochs and the augmentation are not told",
     ),
     Paper(
         ("mobilenet-v1", "mobilenet-v2"),
@@ -179,7 +176,7 @@ PAPERS = (
             "image_size": 224,
             "augment": SCALES,
         },
-        "16 asynchronous workers of that batch; no decay on depthwise filters",
+        "16 asynchronous workers of that batch; no decay on depthwise filters; the epochs are not told",
     ),
     Paper(
         ("vit",),
