@@ -1,0 +1,189 @@
+"""What the doctor wrote down of a run: numbers alone, so that the rules can be asked again later."""
+
+# a step is one update of an optimizer; L0 the first loss; H what the best constant answer costs
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Series = list[tuple[int, float]]  # (step, value)
+
+
+@dataclass
+class Weight:
+    """One parameter.
+
+    Attributes:
+        kind: What it serves: linear, conv, embedding, recurrent, norm or other.
+        fan_in: Inputs of one unit; 0 for vectors.
+        std: Of its numbers before training.
+        twins: All units have the same weights, in and out, before training.
+        used: A forward pass in training read it.
+        received: Updates before which it had a gradient that is not zero.
+        empty: Updates before which its gradient was None.
+        order: Its place in the forward pass, -1 where unknown.
+        still_twins: They were, and are after a number of updates.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    fan_in: int
+    std: float
+    constant: bool
+    twins: bool
+    trainable: bool
+    in_optimizer: bool
+    used: bool = False
+    received: int = 0
+    empty: int = 0
+    order: int = -1
+    still_twins: bool = False
+
+
+@dataclass
+class Look:
+    """Gradients and updates at one step; arrays follow ``Chart.weights`` and hold NaN where there is none."""
+
+    step: int
+    gradient: np.ndarray  # root mean square, before the step
+    weight: np.ndarray
+    ratio: np.ndarray  # length of the update over length of the weight
+    norm: float  # of the whole gradient
+
+
+@dataclass
+class Activation:
+    """One non-linearity of the forward pass.
+
+    Attributes:
+        kind: relu, sigmoid, tanh ...
+        after: The weight whose layer it follows.
+        last: It makes the model's output.
+        zero: Share of zeros; dead: share of units that never fired over a few hundred rows.
+        saturated: Share beyond the range in which it is steep.
+    """
+
+    kind: str
+    after: str
+    units: int = 0
+    last: bool = False
+    zero: Series = field(default_factory=list)
+    dead: Series = field(default_factory=list)
+    saturated: Series = field(default_factory=list)
+    alive: list[float] = field(default_factory=list)  # share of rows that fire, of each unit, last window
+
+
+@dataclass
+class Pairing:
+    """A loss and what it is given in training, counted over calls.
+
+    Attributes:
+        kind: As in ``taps.LOSSES``; ``other`` for one written by hand that none of them equals.
+        counts: What was true of how many calls (``unit range``, ``rows sum to one`` ...).
+        facts: Of the targets: integers, classes, lowest, highest ...
+        producer: The operation that made what it is given.
+        baseline: What the best constant answer costs; NaN where that is unknown.
+    """
+
+    kind: str
+    calls: int = 0
+    rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    producer: str = ""
+    reduction: str = "mean"
+    baseline: float = math.nan
+    outside: list[float] = field(default_factory=list)  # share of targets that the output cannot reach
+
+
+@dataclass
+class Epoch:
+    """An epoch, or what lies between two validations where nobody says."""
+
+    step: int
+    train_loss: float = math.nan
+    train_accuracy: float = math.nan
+    val_loss: float = math.nan
+    val_accuracy: float = math.nan
+    val_rows: int = 0
+    told: dict[str, float] = field(default_factory=dict)  # metrics handed to on_epoch
+    in_train: tuple[float, float] | None = None  # (loss, accuracy) of one kept batch, training mode
+    in_eval: tuple[float, float] | None = None
+    predicted: list[int] = field(default_factory=list)  # answers of each class in validation, else training
+
+
+@dataclass
+class Rows:
+    """A sample of the rows that were trained on, and what is known of all of them.
+
+    Attributes:
+        inputs: (N, F) a sample, of at most a thousand features each.
+        targets: (N,) or (N, K).
+        hashes: Of every row seen in training and in validation.
+        changed: Rows seen again with another target, of how many seen again.
+        agreement: By epoch: share of rows whose nearest neighbour has the same label, and by chance.
+        order: z-scores of how often neighbours in a batch share a label.
+    """
+
+    inputs: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    integer: bool = False
+    train: set[int] = field(default_factory=set)
+    train_seen: int = 0
+    repeated: int = 0  # rows met twice in the first epoch
+    val: set[int] = field(default_factory=set)
+    again: int = 0
+    changed: int = 0
+    agreement: list[tuple[int, float, float, int]] = field(default_factory=list)
+    order: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)  # of batches
+    labels: dict[int, int] = field(default_factory=dict)
+    val_labels: dict[int, int] = field(default_factory=dict)
+    moments: dict[str, tuple[int, np.ndarray, np.ndarray]] = field(default_factory=dict)  # n, mean, m2
+    lowest: float = math.inf
+    highest: float = -math.inf
+    not_finite: dict[str, Any] = field(default_factory=dict)
+    visible: list[float] = field(default_factory=list)  # share of targets equal to the input at their place
+    shifted: int = 0  # batches whose targets are the inputs, one step on
+
+
+@dataclass
+class Chart:
+    """Everything that was observed. Plain numbers, arrays and names: it can be pickled."""
+
+    weights: list[Weight] = field(default_factory=list)
+    strangers: int = 0  # tensors in an optimizer that are not the model's and get no gradient
+    modules: dict[str, int] = field(default_factory=dict)  # kind -> how many: batch_norm, dropout ...
+    dropout: float = 0.0  # the largest probability
+    settings: list[dict[str, Any]] = field(default_factory=list)  # of each optimizer
+    probes: dict[str, Any] = field(default_factory=dict)
+    activations: list[Activation] = field(default_factory=list)
+    pairings: dict[str, Pairing] = field(default_factory=dict)
+    rows: Rows = field(default_factory=Rows)
+    losses: Series = field(default_factory=list)
+    by_group: dict[int, Series] = field(default_factory=dict)  # the same for each optimizer
+    rates: Series = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    norms: Series = field(default_factory=list)
+    clipped: list[tuple[int, float, float]] = field(default_factory=list)  # step, norm, limit
+    epochs: list[Epoch] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)  # events: see the rules that read them
+    where: dict[str, str] = field(default_factory=dict)  # for counts: the first place
+    accuracy: Series = field(default_factory=list)  # of training batches, as they are met
+    rivals: dict[str, Series] = field(default_factory=dict)  # of a game: spread, judge ...
+    latent: list[tuple[int, float]] = field(default_factory=list)  # step, share of latent axes unused
+    seconds: Series = field(default_factory=list)  # of a step; and waiting, in counts
+    waited: float = 0.0
+    step: int = 0
+    backwards: int = 0
+    finished: bool = False
+    errors: list[str] = field(default_factory=list)  # of the doctor's own
+
+    def count(self, event: str, where: str = "") -> None:
+        """Note that something happened, and where it first did."""
+        self.counts[event] = self.counts.get(event, 0) + 1
+        if where:
+            self.where.setdefault(event, where)

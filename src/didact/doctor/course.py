@@ -1,0 +1,209 @@
+"""How a run went, in the few words that rules ask for: stuck, unstable, lost, falling."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from didact.doctor.chart import Chart, Pairing, Series
+from didact.doctor.limits import Limits
+
+FAMILIAR = ("cross_entropy", "nll", "bce", "bce_logits", "mse", "l1", "smooth_l1", "huber")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A chart, the limits to judge it by, and what follows from the two."""
+
+    chart: Chart
+    at: Limits
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """One number an update."""
+        return np.array([value for _, value in self.chart.losses], dtype=float)
+
+    @cached_property
+    def smooth(self) -> np.ndarray:
+        """The same as running means of ten."""
+        return _running(self.losses, 10)
+
+    @property
+    def first(self) -> float:
+        """The first loss."""
+        return float(self.losses[0]) if len(self.losses) else math.nan
+
+    @cached_property
+    def end(self) -> float:
+        """The mean of the last losses: a twentieth of the run, at least ten."""
+        if not len(self.losses):
+            return math.nan
+        return float(self.losses[-max(10, len(self.losses) // 20) :].mean())
+
+    @property
+    def pairing(self) -> Pairing | None:
+        """The loss that was heard most."""
+        known = [p for p in self.chart.pairings.values() if p.kind in FAMILIAR]
+        return max(known, key=lambda p: p.calls, default=None)
+
+    @property
+    def classes(self) -> int:
+        """How many classes are told apart; 0 where none are."""
+        pairing = self.pairing
+        if pairing is None:
+            return 0
+        if pairing.kind in ("cross_entropy", "nll") and pairing.facts.get("integer"):
+            return int(pairing.facts.get("outputs", 0))
+        return 2 if pairing.kind in ("bce", "bce_logits") and pairing.facts.get("one_column") else 0
+
+    @property
+    def baseline(self) -> float:
+        """What the best constant answer costs; the first loss where that is not known."""
+        known = self.pairing.baseline if self.pairing else math.nan
+        return known if math.isfinite(known) and known > 0 else self.first
+
+    @property
+    def sure(self) -> bool:
+        """Whether the baseline is more than the first loss."""
+        return self.pairing is not None and math.isfinite(self.pairing.baseline) and self.pairing.baseline > 0
+
+    @property
+    def game(self) -> bool:
+        """Several optimizers with losses of their own: nothing has to fall."""
+        return len(self.chart.by_group) > 1
+
+    @property
+    def updates(self) -> int:
+        """Updates with a loss."""
+        return len(self.losses)
+
+    @property
+    def long_enough(self) -> bool:
+        """Whether there was time to learn anything."""
+        return self.updates >= self.at.enough
+
+    @property
+    def broken(self) -> bool:
+        """A loss that is not finite."""
+        return bool(self.chart.counts.get("loss not finite")) or not np.isfinite(self.losses).all()
+
+    @cached_property
+    def left(self) -> float:
+        """What is left of the cost of ignorance: 1 has learned nothing, 0 everything."""
+        if self.broken or not len(self.losses) or not self.baseline > 0:
+            return math.inf if self.broken else math.nan
+        return self.end / self.baseline
+
+    @property
+    def stuck(self) -> bool:
+        """It never got better than the best constant."""
+        return self.long_enough and not self.game and not self.left <= self.at.stuck
+
+    @property
+    def slow(self) -> bool:
+        """It learned too little."""
+        return self.long_enough and not self.game and not self.left <= self.at.slow
+
+    @property
+    def unstable(self) -> bool:
+        """The loss rose above its beginning, or is not finite."""
+        early = self.smooth[: self.at.early]
+        return self.broken or bool(
+            len(early) and early.max() > self.at.unstable * max(self.first, self.baseline)
+        )
+
+    @property
+    def lost(self) -> bool:
+        """It learned, then lost what it had learned."""
+        if self.broken or len(self.smooth) < 50:
+            return False
+        best = float(self.smooth[20:].min())
+        return (
+            best < self.at.stuck * self.baseline
+            and self.end > self.at.grown * best
+            and self.left > self.at.slow
+        )
+
+    @cached_property
+    def ratio(self) -> float:
+        """The median length of an update, in lengths of the weight, over the trained matrices."""
+        return _median(self._ratios(self.chart.looks))
+
+    @cached_property
+    def early_ratio(self) -> float:
+        """The largest median ratio among the first updates."""
+        looks = [look for look in self.chart.looks if look.step < self.at.early]
+        rows = [
+            _median([r for r, wide in zip(look.ratio, self._wide, strict=True) if wide]) for look in looks
+        ]
+        return max((r for r in rows if math.isfinite(r)), default=math.nan)
+
+    @cached_property
+    def _wide(self) -> list[bool]:
+        return [len(w.shape) > 1 and w.kind != "norm" for w in self.chart.weights]
+
+    def _ratios(self, looks: Sequence[object]) -> list[float]:
+        return [
+            float(r)
+            for look in self.chart.looks
+            for r, wide in zip(look.ratio, self._wide, strict=True)
+            if wide and math.isfinite(r)
+        ]
+
+    @property
+    def accuracy(self) -> float:
+        """Of the last training batches."""
+        last = [value for _, value in self.chart.accuracy[-20:]]
+        return sum(last) / len(last) if last else math.nan
+
+    @property
+    def chance(self) -> float:
+        """The share of the largest class."""
+        total = sum(self.chart.rows.labels.values())
+        return max(self.chart.rows.labels.values()) / total if total else math.nan
+
+    @property
+    def val_losses(self) -> list[float]:
+        """By epoch, where there are any."""
+        return [e.val_loss for e in self.chart.epochs if math.isfinite(e.val_loss)]
+
+    @property
+    def val_accuracy(self) -> float:
+        """Of the last epoch that has one."""
+        return next(
+            (e.val_accuracy for e in reversed(self.chart.epochs) if math.isfinite(e.val_accuracy)), math.nan
+        )
+
+    def good(self) -> bool:
+        """Whether it plainly works: validation accuracy far above chance, or most of the loss gone."""
+        if math.isfinite(self.val_accuracy) and math.isfinite(self.chance):
+            return self.val_accuracy > self.chance + 0.6 * (1 - self.chance)
+        return self.left < 0.3
+
+
+def slope(values: Sequence[float]) -> float:
+    """Relative change of the last quarter, an epoch."""
+    tail = values[-max(3, len(values) // 4) :]
+    if len(tail) < 2 or not tail[0]:
+        return 0.0
+    return (tail[-1] - tail[0]) / abs(tail[0]) / (len(tail) - 1)
+
+
+def at_step(series: Series, step: int) -> float:
+    """The mean of a few values around a step."""
+    near = [value for s, value in series if abs(s - step) <= 5]
+    return sum(near) / len(near) if near else math.nan
+
+
+def _running(values: np.ndarray, width: int) -> np.ndarray:
+    if len(values) < width:
+        return values
+    total = np.cumsum(np.insert(values, 0, 0.0))
+    return (total[width:] - total[:-width]) / width
+
+
+def _median(values: Sequence[float]) -> float:
+    finite = [v for v in values if math.isfinite(v)]
+    return float(np.median(finite)) if finite else math.nan

@@ -1,0 +1,283 @@
+"""The doctor at a training loop: calls that the loop makes, or none at all.
+
+doctor = Doctor()
+doctor.on_start(model, optimizer, loss_fn, loader)
+for epoch in range(n):
+    for batch in loader:
+        loss = step(batch)                    # the loop's own code, untouched
+        doctor.on_step(loss, batch)
+    doctor.on_epoch(train_metrics, val_metrics)
+print(doctor.report())
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from didact.doctor.chart import Chart
+from didact.doctor.finding import Finding, Report
+from didact.doctor.hooks import Hook
+from didact.doctor.limits import LIMITS, Limits
+from didact.doctor.observer import Observer
+from didact.doctor.pace import Pace
+from didact.doctor.passes import targets_in
+from didact.doctor.taps import listening
+from didact.doctor.verdict import conclude
+from didact.errors import DidactError
+
+CHECKPOINTS = (1, 5, 20, 50, 100, 150, 300)  # updates after which the rules are asked, besides every epoch
+PATIENCE = 5  # errors of its own after which the doctor stops watching
+
+
+class FaultFound(DidactError):
+    """``fail_fast`` was asked for and something that spoils the run was found.
+
+    Attributes:
+        report: All that was found.
+    """
+
+    def __init__(self, report: Report):
+        finding = report.findings[0]
+        super().__init__(f"{finding.code} {finding.cause}: {finding.fix}")
+        self.report = report
+
+
+class Doctor:
+    """Watches a training loop and says why it is not learning.
+
+    It changes nothing: no random number is drawn from the run's generators, no weight is touched, and an
+    error inside it becomes a finding of its own while the run goes on.
+
+    Args:
+        budget: Share of the run's time that it may use, after a close look at the first fifty updates.
+        fail_fast: Raise ``FaultFound`` in ``on_step`` when something that spoils the run is certain.
+        limits: The numbers the rules compare with.
+        quiet: Do not print what is certain before the first update.
+
+    Attributes:
+        chart: All that was observed, as plain numbers.
+    """
+
+    def __init__(
+        self,
+        budget: float = 0.03,
+        fail_fast: bool = False,
+        limits: Limits = LIMITS,
+        quiet: bool = False,
+    ):
+        self.chart, self.limits = Chart(), limits
+        self.fail_fast, self.quiet = fail_fast, quiet
+        self.observer = Observer(self.chart, Pace(budget))
+        self.seen: dict[str, int] = {}
+        self._stack = ExitStack()
+        self._shown = False
+
+    def on_start(
+        self,
+        model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module],
+        optimizer: Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer] | None = None,
+        loss_fn: Callable[..., Any] | None = None,
+        loader: Any = None,
+    ) -> None:
+        """Begin to watch.
+
+        Args:
+            model: One, or several that play with each other.
+            optimizer: One or several; others are met when they step.
+            loss_fn: Not needed, the losses are heard; a module with parameters of its own is watched too.
+            loader: Not needed and never drawn from: the batches are seen as they pass.
+        """
+        models = _named(model, "")
+        if isinstance(loss_fn, nn.Module) and any(True for _ in loss_fn.parameters()):
+            models["loss"] = loss_fn
+        self._try(self.observer.admit, models, list(_named(optimizer, "").values()))
+        for each in models.values():
+            self._listen_to(each)
+        self._stack.enter_context(listening(_Guarded(self)))
+
+    def on_step(self, loss: Any = None, batch: Any = None) -> None:
+        """After an update or a micro-batch.
+
+        Args:
+            loss: A number, a tensor or a mapping of them.
+            batch: As the loop has it: ``(x, y)``, a mapping with labels, or the inputs alone.
+
+        Raises:
+            FaultFound: Only with ``fail_fast``.
+        """
+        if not self.observer.quiet:
+            self._try(self._on_step, loss, batch)
+        if self.fail_fast:
+            self._fail_fast()
+
+    def _on_step(self, loss: Any, batch: Any) -> None:
+        self.observer.told_step(_number(loss), targets_in(batch, None))
+
+    def on_epoch(
+        self, train_metrics: Mapping[str, float] | None = None, val_metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """After an epoch and its validation, with the loop's own metrics; none are needed."""
+        self._try(self.observer.close_epoch, _floats(train_metrics), _floats(val_metrics))
+        if len(self.chart.epochs) & (len(self.chart.epochs) - 1) == 0:  # 1, 2, 4, 8 ...
+            self._try(self._check)
+
+    def report(self) -> Report:
+        """What the doctor thinks so far."""
+        self._try(self.observer.register.settle)
+        found = conclude(self.chart, self.limits, self.seen)
+        return Report(tuple(found), self.chart.step, len(self.chart.epochs))
+
+    def close(self) -> None:
+        """Stop watching: every hook and tap is taken away. ``report`` still works."""
+        if self.observer.epochs.validation.passes:
+            self._try(self.observer.close_epoch, {}, {})
+        self._stack.close()
+        self.chart.finished = True
+
+    # Hearing
+
+    def _listen_to(self, model: nn.Module) -> None:
+        for register, method in (
+            (model.register_forward_pre_hook, self.observer.pass_begins),
+            (functools.partial(model.register_forward_hook, always_call=True), self.observer.pass_ends),
+        ):
+            hook = Hook(functools.partial(self._try, method), self.observer.idle)
+            self._stack.callback(register(hook, with_kwargs=True).remove)
+
+    def _listen_to_parts(self) -> None:
+        """A model that is never called itself: what it is made of is."""
+        for name, model in list(self.observer.models.items()):
+            for part, module in model.named_children():
+                self.observer.entries[f"{name}.{part}".lstrip(".")] = module
+                self._listen_to(module)
+
+    def _try(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Never take the run down."""
+        if len(self.chart.errors) >= PATIENCE:
+            return None
+        try:
+            return call(*args)
+        except Exception as error:
+            place = _innermost(error)
+            self.chart.errors.append(f"{type(error).__name__} in {place}: {error}")
+            return None
+
+    def _after_step(self, optimizer: Optimizer) -> None:
+        self.observer.after_step(optimizer)
+        if self.observer.quiet:
+            return
+        if self.chart.step == 1 and not self.observer.met:
+            self._listen_to_parts()
+        if self.chart.step in CHECKPOINTS:
+            self._check()
+
+    def _check(self) -> None:
+        """Ask the rules, and remember when each cause was first seen."""
+        with self.observer.pace.clocked():
+            for finding in conclude(self.chart, self.limits, {}):
+                self.seen.setdefault(finding.code, self.chart.step)
+                if self.chart.step <= 1 and not self._shown and finding.severity == "critical":
+                    self._shown = True
+                    self._show(finding)
+
+    def _show(self, finding: Finding) -> None:
+        if not self.quiet:
+            print(finding, file=sys.stderr)
+
+    def _fail_fast(self) -> None:
+        if self.chart.step in CHECKPOINTS or self.chart.counts.get("loss not finite"):
+            report = self.report()
+            if report.verdict == "faulty":
+                self.close()
+                raise FaultFound(report)
+
+
+class _Guarded:
+    """The listener that taps talk to: the observer, behind the guard."""
+
+    def __init__(self, doctor: Doctor):
+        guarded = functools.partial(functools.partial, doctor._try)
+        observer = self._observer = doctor.observer
+        self.heard_loss = guarded(observer.heard_loss)
+        self.heard_backward = guarded(observer.heard_backward)
+        self.heard_clipping = guarded(observer.heard_clipping)
+        self.heard_scale = guarded(observer.heard_scale)
+        self.heard_batch = guarded(observer.heard_batch)
+        self.before_step = guarded(observer.before_step)
+        self.after_step = guarded(doctor._after_step)
+
+    @property
+    def quiet(self) -> bool:
+        return self._observer.quiet
+
+
+@contextmanager
+def watch(
+    model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module],
+    optimizer: Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer] | None = None,
+    loss_fn: Callable[..., Any] | None = None,
+    loader: Any = None,
+    **options: Any,
+) -> Iterator[Doctor]:
+    """Watch whatever training happens inside; the loop needs no calls.
+
+    Args:
+        model: As in ``Doctor.on_start``, like the three after it.
+        optimizer: One or several.
+        loss_fn: Not needed.
+        loader: Not needed.
+        **options: Arguments of ``Doctor``.
+
+    Example:
+        >>> with didact.watch(model, optimizer) as doctor:
+        ...     train(model, optimizer)
+        >>> print(doctor.report())
+    """
+    doctor = Doctor(**options)
+    doctor.on_start(model, optimizer, loss_fn, loader)
+    try:
+        yield doctor
+    finally:
+        doctor.close()
+
+
+def _named(given: Any, alone: str) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping) and not isinstance(given, nn.Module):
+        return dict(given)
+    if isinstance(given, list | tuple):
+        return {str(k): each for k, each in enumerate(given)}
+    return {alone: given}
+
+
+def _number(loss: Any) -> float | None:
+    if isinstance(loss, Mapping):
+        loss = next(iter(loss.values()), None)
+    if isinstance(loss, list | tuple):
+        loss = loss[0] if loss else None
+    if isinstance(loss, Tensor):
+        return float(loss.detach()) if loss.numel() == 1 else None
+    return float(loss) if isinstance(loss, int | float) else None
+
+
+def _floats(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    found = {}
+    for name, value in (metrics or {}).items():
+        number = _number(value)
+        if number is not None:
+            found[str(name)] = number
+    return found
+
+
+def _innermost(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"

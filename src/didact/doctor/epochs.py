@@ -1,0 +1,179 @@
+"""Epochs and validations: where they end, what they scored, and whether validation rows were trained on."""
+
+import copy
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from didact.doctor.chart import Chart, Epoch
+from didact.doctor.pace import Pace
+from didact.doctor.passes import Pass, Tally, lax_modules, right_answers
+from didact.doctor.probes import Inputs, answer_of, untouched
+from didact.doctor.rows import Register
+from didact.doctor.taps import LossCall
+
+ROWS = 5000  # of a validation that are compared with those trained on
+KEEP = 5_000_000  # numbers of a batch that is kept to be scored again
+
+
+class Epochs:
+    """Counts what is scored in training and validation, and closes epochs.
+
+    Attributes:
+        told: The loop says itself where an epoch ends.
+        updates: Since the last validation.
+    """
+
+    def __init__(self, chart: Chart, register: Register, pace: Pace):
+        self.chart, self.register, self.pace = chart, register, pace
+        self.training, self.validation = Tally(), Tally()
+        self.told = False
+        self.updates = 0
+        self.kept: tuple[nn.Module, Inputs, LossCall] | None = None
+
+    # A validation
+
+    def looked(self, model: nn.Module, one: Pass) -> None:
+        """A pass without gradients: part of a validation, unless an update follows at once."""
+        at, x = self.validation, one.inputs.tensor
+        at.passes += 1
+        lax = lax_modules(model)
+        at.lax += bool(lax)
+        at.where = at.where or ((lax[0] or one.name) if lax else "")
+        if x is None:
+            return
+        if x.dim() > 1 and (at.phases < 2 or self.pace.affordable()):
+            with self.pace.clocked():
+                if at.rows < ROWS:
+                    self.register.validate(x)
+                if x.is_floating_point():
+                    self.register.moments(x, training=False)
+        at.rows += len(x)
+
+    def scored(self, call: LossCall) -> None:
+        """A loss without a graph."""
+        rows = call.given.shape[0] if call.given.dim() else 1
+        self.validation.add_loss(float(call.value) / (rows if call.reduction == "sum" else 1), rows)
+        right = right_answers(call.given, call.target)
+        if right:
+            self.validation.add_answers(*right)
+        self.register.labels(call.target, training=False)
+
+    def learning_again(self) -> None:
+        """A backward after passes without gradients: they were a validation if updates lay before them.
+
+        In a game of two networks, or where a model supplies others, every update has such passes.
+        """
+        at = self.validation
+        if not at.passes:
+            return
+        if self.updates >= 3 or (self.updates and at.passes >= 2):
+            often = self.chart.counts.get("validations", 0) > max(self.chart.step / 3, 1)
+            if self.told or often:
+                self._end_validation()
+            else:
+                self.close({}, {})
+        self._forget()
+
+    def _end_validation(self) -> None:
+        at, chart = self.validation, self.chart
+        chart.count("validations")
+        at.phases += 1
+        if at.lax:
+            chart.count("validations in training mode", at.where)
+        if "overlap" not in chart.probes or chart.counts["validations"] <= 3:
+            self._compare_rows()
+
+    def _forget(self) -> None:
+        self.validation = Tally(phases=self.validation.phases)
+        self.updates = 0
+        self.register.phase.clear()
+
+    def _compare_rows(self) -> None:
+        """Rows of a validation that were trained on; scoring the training rows themselves does not count."""
+        phase, trained = self.register.phase, self.chart.rows.train
+        everything = [row for _, _, rows in phase for row in rows]
+        inside = set(everything) & trained
+        if not everything:
+            return
+        if len(inside) >= 0.9 * len(trained):  # the training rows were scored too: which were met twice?
+            times: dict[int, int] = {}
+            for row in everything:
+                times[row] = times.get(row, 0) + 1
+            leaked, total = sum(times[row] > 1 for row in inside), len(everything) - len(inside)
+        else:
+            known, clean = (_batches(phase, wholly) for wholly in (True, False))
+            apart = known and clean and len(known) + len(clean) == len(phase)
+            leaked = 0 if apart else sum(n for _, n, _ in phase)
+            total = sum(clean) if apart else len(everything)
+        if total > 0:
+            self.chart.probes["overlap"] = leaked / total, leaked, total
+
+    # An epoch
+
+    def close(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
+        """An epoch is over: the loop says so with its metrics, or a validation ended where it never does."""
+        if self.validation.passes:
+            self._end_validation()
+        at, tally = self.validation, self.training
+        told = {f"train {k}": v for k, v in train.items()} | {f"val {k}": v for k, v in val.items()}
+        epoch = Epoch(
+            self.chart.step,
+            train_loss=_first(tally.loss, _told(train, "loss")),
+            train_accuracy=_first(tally.accuracy, _told(train, "acc")),
+            val_loss=_first(at.loss, _told(val, "loss")),
+            val_accuracy=_first(at.accuracy, _told(val, "acc")),
+            val_rows=at.rows,
+            told=told,
+            predicted=at.predicted or tally.predicted,
+        )
+        self._score_kept(epoch)
+        self.chart.epochs.append(epoch)
+        self.training = Tally()
+        self._forget()
+        self.register.settle()
+
+    def keep(self, model: nn.Module, inputs: Inputs, call: LossCall) -> None:
+        """Keep a batch, to score it in both modes at the end of each epoch."""
+        x = inputs.tensor
+        if self.kept is None and inputs.alone and x is not None and x.numel() < KEEP:
+            self.kept = model, inputs.having(x.detach().clone()), call
+
+    def _score_kept(self, epoch: Epoch) -> None:
+        n = len(self.chart.epochs) + 1
+        if self.kept is None or not (n & (n - 1) == 0 or self.pace.affordable()):
+            return
+        model, inputs, call = self.kept
+        try:
+            with self.pace.clocked(), untouched(), torch.no_grad():
+                twin = copy.deepcopy(model)
+                epoch.in_eval = _score(twin.eval(), inputs, call)
+                epoch.in_train = _score(twin.train(), inputs, call)
+        except (RuntimeError, ValueError, TypeError, AttributeError):  # it cannot be copied or asked alone
+            self.kept = None
+
+
+def _score(model: nn.Module, inputs: Inputs, call: LossCall) -> tuple[float, float]:
+    """Loss and accuracy of a batch."""
+    answer = answer_of(model(*inputs.args, **inputs.kwargs))
+    if answer is None:
+        raise ValueError("no answer")
+    given: Tensor = answer.reshape(call.given.shape)
+    right = right_answers(given, call.target)
+    loss = float(call.again(given, call.target).double().mean())
+    return loss, float(right[1].double().mean()) if right else math.nan
+
+
+def _batches(phase: list[tuple[int, int, list[int]]], wholly: bool) -> list[int]:
+    """Sizes of the batches that were trained on wholly, or hardly."""
+    return [n for n, known, _ in phase if n > 1 and (known == n if wholly else known <= 0.2 * n)]
+
+
+def _first(own: float, told: float) -> float:
+    return told if math.isnan(own) else own
+
+
+def _told(metrics: Mapping[str, float], word: str) -> float:
+    return next((float(value) for name, value in metrics.items() if word in name.lower()), math.nan)

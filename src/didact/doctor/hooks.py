@@ -1,0 +1,31 @@
+"""Hooks on the user's modules that vanish when the module is copied or pickled."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Hook:
+    """A hook that stays with the module it was put on.
+
+    ``copy.deepcopy(model)`` and ``torch.save(model)`` copy a module's hooks with it. This one becomes
+    ``silent`` there: a copy is not watched, and a saved model knows nothing of the doctor.
+    """
+
+    def __init__(self, call: Callable[..., Any], idle: Callable[[], bool] | None = None):
+        self.call, self.idle = call, idle
+
+    def __call__(self, *args: Any) -> None:
+        """Tell the observer, unless it is idle; what the module computes stays as it is."""
+        if not (self.idle and self.idle()):
+            self.call(*args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _silence, ()
+
+
+def silent(*args: Any) -> None:
+    """What a copied hook does."""
+
+
+def _silence() -> Callable[..., None]:
+    return silent

@@ -1,0 +1,77 @@
+"""Every number that a rule compares with, in one place; tuned by leaving each task out in turn."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where healthy ends. Shares and ratios, unless a comment says otherwise."""
+
+    # how a run goes
+    stuck: float = 0.85  # of what the best constant costs: a loss that stays above has learned nothing
+    slow: float = 0.6  # the same, of learning too little
+    unstable: float = 1.25  # of the first loss
+    grown: float = 1.5  # of its own minimum: learned, then lost
+    early: int = 150  # updates
+    enough: int = 40  # updates before a rule on learning may speak
+
+    # data and labels
+    majority: float = 0.8
+    one_answer: float = 0.99
+    ordered: float = 0.5  # of the way from chance to all alike
+    unseen_share: float = 0.005
+    small_error: float = 0.03  # standard error of an accuracy
+    overlap: float = 0.01
+    leak: float = 0.98  # of labels told by one feature
+    leak_second: float = 0.9
+    changed: float = 0.2
+    noisy: float = 0.06
+    scales: float = 100.0
+    offset: float = 10.0  # standard deviations
+    moments: float = 2.0
+    shift: float = 0.5  # standard deviations
+    shifted_share: float = 0.25
+    far_target: float = 5.0  # of the variance
+
+    # layers
+    saturated: float = 0.5
+    dead: float = 0.4
+    all_dead: float = 0.9
+    straight: float = 1e-4
+    mixed: float = 1e-4
+    blind: float = 1e-5
+    small_gain: float = 0.1
+    large_gain: float = 4.2
+    first_low: float = 0.7
+    first_high: float = 1.5
+
+    # optimisation
+    large_update: float = 5e-2
+    small_update: float = 2e-4
+    vanished: float = 1e-3
+    idle_update: float = 1e-6
+    spike: float = 100.0
+    forgotten: float = 1e-3
+    clip_share: float = 0.5
+    clip_ratio: float = 10.0
+    rate_gone: float = 1e-2
+    rate_early: float = 0.35
+
+    # generalisation
+    past: int = 3  # epochs after the minimum
+    risen: float = 1.1
+    gap: float = 0.1  # of accuracy
+    too_regular: float = 0.2
+    falling: float = 0.02  # of the loss, an epoch
+    small_batch: int = 8
+    modes: float = 0.5
+    waiting: float = 0.5
+    slow_step: float = 0.5  # seconds
+
+    # games
+    collapsed: float = 0.4
+    judge: float = 0.95
+    unused: float = 0.9
+
+
+LIMITS = Limits()

@@ -1,0 +1,408 @@
+"""Hears what happens in a loop and writes it into a chart.
+
+A *pass* is one call of a model from outside. With gradients that reach its answer it was training; without,
+it was validation, or a model that only supplies others. Between two passes lie losses, backward and updates.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from didact.doctor.activity import Activity
+from didact.doctor.chart import Chart
+from didact.doctor.epochs import Epochs
+from didact.doctor.hooks import Hook
+from didact.doctor.movement import Movement
+from didact.doctor.newborn import describe, rate_of
+from didact.doctor.operations import Operations, producer
+from didact.doctor.pace import Pace
+from didact.doctor.pairing import Ignorance, guess, note
+from didact.doctor.passes import Pass, has_modes, right_answers, targets_in
+from didact.doctor.probes import Inputs, answer_of, probe
+from didact.doctor.rivals import Rivals
+from didact.doctor.rows import Register
+from didact.doctor.taps import LossCall
+
+READ = 100  # updates whose rows are all noted
+SNAPSHOT = 10  # updates from one look at how far the weights move to the next
+MOST_PASSES, MOST_LOSSES = 64, 16  # of one update: a sequence can be stepped by hand
+
+
+class Observer:
+    """Fills a ``Chart``. Its methods are called by hooks and taps; ``Doctor`` guards every one of them.
+
+    Attributes:
+        close: This update is looked at in every way.
+        reading: Its rows are noted.
+        quiet: Neither: it leaves its loss, its rate and its seconds.
+        busy: With a probe of our own; what happens now is not the run's.
+    """
+
+    def __init__(self, chart: Chart, pace: Pace):
+        self.chart, self.pace = chart, pace
+        self.models: dict[str, nn.Module] = {}
+        self.entries: dict[str, nn.Module] = {}  # whose calls are passes: the models, or their parts
+        self.optimizers: list[Optimizer] = []
+        self.parameters: list[nn.Parameter] = []
+        self.register = Register(chart.rows)
+        self.activity, self.movement = Activity(chart), Movement(chart)
+        self.epochs = Epochs(chart, self.register, pace)
+        self.rivals = Rivals(chart)
+        self.ignorance: dict[str, Ignorance] = {}
+        self.close, self.reading, self.quiet, self.busy = True, True, False, False
+        self.begun = self.ended = 0.0  # the first pass of this update; the end of the one before
+        self.running: dict[str, ExitStack] = {}  # passes that have begun
+        self.traces: dict[str, Operations] = {}
+        self.passes: list[Pass] = []  # of this update
+        self.calls: list[LossCall] = []  # losses with a graph since the last backward
+        self.heard: list[LossCall] = []  # of this update
+        self.loss: float | None = None
+        self.scale = 1.0
+        self.loader_batch: Any = None
+        self.told_targets: Tensor | None = None
+        self.before: tuple[list[Pass], list[LossCall], bool] = (
+            [],
+            [],
+            True,
+        )  # of the update before; rows known
+        self.asked = self.met = False  # the probes' questions were put; some pass was met
+
+    def idle(self) -> bool:
+        """Whether a pass that begins now is of no interest: one that learns, in a quiet update."""
+        if not (self.quiet and torch.is_grad_enabled()):
+            return False
+        self.begun = self.begun or perf_counter()
+        return True
+
+    def admit(self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]) -> None:
+        """Describe the models and optimizers as they are now."""
+        self.models.update(models)
+        self.entries.update(models)
+        self.optimizers += [o for o in optimizers if all(o is not known for known in self.optimizers)]
+        self.parameters = describe(self.chart, self.models, self.optimizers)
+        self.activity.admit(self.parameters)
+        self.movement.admit(self.parameters, self.optimizers)
+
+    def name_of(self, model: nn.Module) -> str | None:
+        """The name of a model or part whose calls are passes."""
+        return next((name for name, known in self.entries.items() if known is model), None)
+
+    # Passes
+
+    def pass_begins(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """A model is called."""
+        self.begun = self.begun or perf_counter()
+        name = self.name_of(model)
+        if self.busy or name is None or name in self.running:
+            return
+        self.met = True
+        stack = self.running[name] = ExitStack()
+        self.traces.pop(name, None)
+        if self.close and torch.is_grad_enabled() and not _compiled(model):
+            self.traces[name] = stack.enter_context(Operations(self.parameters))
+
+    def pass_ends(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
+    ) -> None:
+        """It has answered, or failed with ``output`` None."""
+        name = self.name_of(model) if self.running and not self.busy else None
+        if name is None or name not in self.running:
+            return
+        self.running.pop(name).close()
+        trace, answer = self.traces.pop(name, None), answer_of(output)
+        if answer is None:
+            return
+        learning = torch.is_grad_enabled() and answer.requires_grad
+        one = Pass(name, Inputs(args, kwargs), answer.detach(), _detached(output), learning, model.training)
+        if learning:
+            one.producer = producer(answer)
+            one.operations = trace.calls if trace else []
+            answer.register_hook(Hook(lambda gradient: setattr(one, "answered", True)))
+        else:
+            self.epochs.looked(model, one)
+        if learning or len(self.models) > 1:
+            self.passes.append(one)
+            del self.passes[1 : len(self.passes) - MOST_PASSES]
+
+    # Losses
+
+    def heard_loss(self, call: LossCall) -> None:
+        """A loss was computed: with a graph in training, without in validation."""
+        if self.busy:
+            return
+        if call.learning:
+            self.calls.append(call)
+            del self.calls[:-MOST_LOSSES]
+        elif not torch.is_grad_enabled() and call.value.numel() == 1:
+            self.epochs.scored(call)
+
+    def heard_scale(self, scale: float) -> None:
+        """The next loss is multiplied by this."""
+        self.scale = scale or 1.0
+
+    def heard_batch(self, batch: Any) -> None:
+        """A loader gave a batch."""
+        if not self.busy:
+            self.loader_batch = batch
+
+    def heard_clipping(self, norm: Tensor, limit: float) -> None:
+        """Gradients of this norm are clipped to a limit."""
+        if self.close and not self.busy:
+            self.chart.clipped.append((self.chart.step, float(norm), limit))
+
+    def heard_backward(self, loss: Tensor) -> None:
+        """A loss is about to be differentiated."""
+        if self.busy:
+            return
+        self.chart.backwards += 1
+        value, self.scale = float(loss.detach()) / self.scale, 1.0
+        if self.epochs.validation.passes:
+            with self._apart():
+                self.epochs.learning_again()
+        if not self.quiet:
+            value = self._hear_calls(loss, value)
+            self.movement.backward()
+        self.loss = value if self.loss is None else self.loss
+        if not math.isfinite(value):
+            self._find_not_finite()
+
+    def _hear_calls(self, loss: Tensor, value: float) -> float:
+        """What the loss functions said of it; the number that is followed."""
+        if loss.grad_fn is None:
+            self.chart.count("loss without a graph")
+        calls, self.calls = self.calls, []
+        self.heard += calls
+        if len(calls) != 1 or calls[0].value.numel() != 1:
+            return value
+        told = float(calls[0].value)
+        if told and abs(value + told) < 1e-6 * abs(told):
+            self.chart.count("loss turned round")
+        bounded = type(loss.grad_fn).__name__.startswith(("Clamp", "Minimum"))
+        if bounded and abs(value - told) > 1e-6 * abs(told):
+            self.chart.count("loss clamped")
+        return told
+
+    # Updates
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """An optimizer is about to step: the gradients are complete."""
+        if self.busy:
+            return
+        if id(optimizer) not in self.movement.held:
+            self.optimizers.append(optimizer)
+            self.movement.meet(optimizer)
+        if not self.quiet:
+            if not self.asked:
+                self._ask()
+            with self.pace.clocked():
+                self._look(optimizer)
+        self._note_loss(optimizer)
+
+    def _look(self, optimizer: Optimizer) -> None:
+        """Everything that can be seen before an update."""
+        self.movement.tell_zeroed(optimizer)
+        if not self.close:
+            return
+        self._note_modes()
+        self._guess_loss()
+        for one in self.passes:
+            self.activity.read(one)
+        for call in self.heard[-4:]:
+            self._read_loss(call)
+        self.movement.gradients(optimizer)
+        if self.chart.step % SNAPSHOT == 0 or self.chart.step < 3:
+            self.movement.remember()
+
+    def _note_loss(self, optimizer: Optimizer) -> None:
+        chart, step = self.chart, self.chart.step
+        if self.loss is not None:
+            index = next(k for k, known in enumerate(self.optimizers) if known is optimizer)
+            chart.by_group.setdefault(index, []).append((step, self.loss))
+            chart.losses.append((step, self.loss))
+            self.epochs.training.add_loss(self.loss, 1)
+        rate = optimizer.param_groups[0].get("lr", 0.0) if self.quiet else rate_of(optimizer)
+        chart.rates.append((step, float(rate)))
+
+    def _note_modes(self) -> None:
+        """Were dropout and batch norm in training mode? And which passes recorded a graph for nothing?"""
+        for one in self.passes:
+            if one.answered and has_modes(self.entries[one.name]):
+                how = "training" if one.training else "evaluation"
+                self.chart.count(f"updates in {how} mode", one.name)
+        wasted = sum(one.learning and not one.answered for one in self.passes)
+        if 0 < wasted < len(self.passes) and len(self.models) == 1:
+            self.chart.count("validations with a graph")
+
+    def _guess_loss(self) -> None:
+        """A loss written by hand, where the loop's targets are known already."""
+        training = self._training
+        if self.heard or not training or self.loss is None:
+            return
+        targets = self._targets(training[-1])
+        if targets is not None:
+            self.heard.append(guess(training[-1].answer, targets, self.loss, training[-1].producer))
+
+    def _read_loss(self, call: LossCall) -> None:
+        """Ranges, sums and shapes of what a loss was given."""
+        if call.given.dim() == 0 or not call.given.is_floating_point():
+            return
+        pairing = note(self.chart, call)
+        ignorance = self.ignorance.setdefault(call.kind, Ignorance())
+        ignorance.add(call)
+        if pairing.calls in (1, 5, 20, 50) or pairing.calls % 100 == 0:
+            cost = ignorance.cost(call)
+            pairing.baseline = cost if math.isfinite(cost) else pairing.baseline
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """An optimizer has stepped: how far did each weight move, and how long did it take?"""
+        if self.busy:
+            return
+        chart, now = self.chart, perf_counter()
+        if self.ended and not self.close:
+            chart.seconds.append((chart.step, now - self.ended))
+            chart.waited += max(self.begun - self.ended, 0.0)
+        if not self.quiet:
+            with self.pace.clocked():
+                self.movement.updates(optimizer)
+                self._read_update()
+        self.passes, self.heard, self.loss = [], [], None
+        self.loader_batch = self.told_targets = None
+        self.epochs.updates += 1
+        chart.step += 1
+        self.movement.stepped, self.begun = True, 0.0
+        self.close = self.pace.due(chart.step)
+        self.reading = self.close or chart.step < READ or self.pace.affordable()
+        self.quiet = not self.reading
+        self.ended = perf_counter()
+
+    def _read_update(self) -> None:
+        """Rows, answers and rivals of the update that has just been made."""
+        training = self._training
+        known = not training or self._read_rows(training, self._targets(training[0]))
+        if self.close:
+            self.rivals.note(self.passes, len(self.models) > 1, self.chart.step)
+        if len(training) == 1 and self.heard:
+            self.epochs.keep(self.entries[training[0].name], training[0].inputs, self.heard[-1])
+        self.before = training, self.heard, known
+
+    @property
+    def _training(self) -> list[Pass]:
+        return [one for one in self.passes if one.learning]
+
+    # Rows
+
+    def _read_rows(self, training: Sequence[Pass], targets: Tensor | None) -> bool:
+        """Inputs, targets and answers of an update; says whether the targets are known."""
+        x = training[0].inputs.tensor
+        if x is None or x.dim() < 2:
+            return True
+        if x.is_floating_point() and self.close:
+            self._check_finite(x)
+            self.register.moments(x, training=True)
+        self.register.train(x, targets)
+        if targets is None:
+            return False
+        self.register.labels(targets, training=True)
+        if self.close:
+            self.register.looks_into(x, targets)
+        right = right_answers(training[-1].answer, targets)
+        if right:
+            self.epochs.training.add_answers(*right)
+            self.chart.accuracy.append((self.chart.step, float(right[1].double().mean())))
+        return True
+
+    def _targets(self, one: Pass) -> Tensor | None:
+        """What belongs to the inputs: as the loop told, as the loader gave it, or as a loss was given it."""
+        found = self.told_targets
+        if found is None and self.loader_batch is not None:
+            found = targets_in(self.loader_batch, one.inputs.tensor)
+        if found is None and self.heard:
+            found = self.heard[-1].target
+        return found.detach() if found is not None else None
+
+    def _check_finite(self, x: Tensor) -> None:
+        bad = ~torch.isfinite(x)
+        if self.chart.rows.not_finite or not bool(bad.any()):
+            return
+        row, column = bad.flatten(1).nonzero()[0].tolist()
+        share = float(bad.flatten(1).any(1).double().mean())
+        found = {"step": self.chart.step, "row": row, "column": column, "share of rows": share}
+        self.chart.rows.not_finite = found
+
+    def _find_not_finite(self) -> None:
+        """The loss is NaN or infinite: where did that come from?"""
+        self.chart.count("loss not finite")
+        for one in self.passes:
+            x = one.inputs.tensor
+            if x is not None and x.is_floating_point() and x.dim() > 1:
+                self._check_finite(x)
+        bad = (
+            weight.name
+            for weight, parameter in zip(self.chart.weights, self.parameters, strict=True)
+            if not bool(parameter.isfinite().all())
+        )
+        if "weight not finite" not in self.chart.where:
+            self.chart.where["weight not finite"] = next(bad, "")
+
+    def _ask(self) -> None:
+        """Put the probes' questions, before the first update."""
+        self.asked, training = True, self._training
+        if not 1 <= len(training) <= 2:
+            return
+        one = training[0]
+        with self._apart(), self.pace.clocked():
+            targets, x = self._targets(one), one.inputs.tensor
+            if x is not None and targets is not None:
+                self.register.looks_into(x, targets)
+            call = self.heard[-1] if self.heard else None
+            shifted = self.chart.rows.shifted > 0
+            self.chart.probes.update(probe(self.entries[one.name], one.inputs, targets, call, shifted))
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """What happens inside is our own doing."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+
+    # What the loop tells
+
+    def told_step(self, loss: float | None, targets: Tensor | None) -> None:
+        """An update, or a micro-batch, is done: its loss, and its targets where the loop knows them."""
+        if self._training:  # the update is still to come
+            self.told_targets = targets
+            return
+        training, heard, known = self.before
+        if not training or targets is None:
+            return
+        with self.pace.clocked():
+            if not heard and loss is not None:
+                one = training[-1]
+                self._read_loss(guess(one.answer, targets, loss, one.producer))
+            if not known:
+                self._read_rows(training, targets)
+        self.before = ([], [], True)
+
+    def close_epoch(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
+        """The loop says that an epoch is over."""
+        self.epochs.told = True
+        with self._apart():
+            self.epochs.close(train, val)
+
+
+def _detached(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.detach()
+    return tuple(_detached(part) for part in output) if isinstance(output, list | tuple) else None
+
+
+def _compiled(model: nn.Module) -> bool:
+    return hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None

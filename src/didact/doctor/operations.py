@@ -1,0 +1,76 @@
+"""Every operation of one forward pass, however it is written: modules, functions or methods."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+RECTIFIERS = {"relu", "relu_", "leaky_relu", "leaky_relu_", "relu6", "threshold", "elu", "elu_"}
+SQUASHERS = {"sigmoid", "sigmoid_", "tanh", "tanh_", "hardtanh", "softsign"}
+OTHERS = {"gelu", "silu", "softplus", "softmax", "log_softmax", "mish", "selu", "prelu", "hardswish"}
+ACTIVATIONS = RECTIFIERS | SQUASHERS | OTHERS
+CONVOLUTIONS = {f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3)}
+RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
+NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
+VIEWS = (
+    *("View", "Squeeze", "Unsqueeze", "Slice", "Select", "Transpose", "Permute", "Reshape", "UnsafeView"),
+    *("Expand", "Clone", "ToCopy", "Alias", "T", "Contiguous", "Float", "Index", "Flatten", "Mul0"),
+)
+
+
+@dataclass
+class Operation:
+    """One call that matters."""
+
+    name: str
+    weights: tuple[int, ...]  # ids of the parameters that it reads
+    output: Tensor | None
+    training: bool | None = None  # of dropout and norms: as they were told
+
+
+class Operations(TorchFunctionMode):
+    """Write down the operations of whatever runs inside.
+
+    Attributes:
+        calls: Those that read a parameter or are an activation, a norm or dropout, in order.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]):
+        super().__init__()
+        self.known = {id(p) for p in parameters}
+        self.calls: list[Operation] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run it, and note what it was."""
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        read = tuple(id(t) for t in _flat((*args, *kwargs.values())) if id(t) in self.known)
+        if (read and name != "__get__") or name in ACTIVATIONS or name == "dropout":
+            made = output if isinstance(output, Tensor) else None
+            self.calls.append(Operation(name, read, made, kwargs.get("training")))
+        return output
+
+
+def producer(tensor: Tensor) -> str:
+    """What made a tensor, seen through views of it: ``Softmax``, ``Sigmoid``, ``Addmm``; empty if unknown."""
+    node = tensor.grad_fn
+    while node is not None:
+        name = type(node).__name__.removesuffix("Backward0").removesuffix("Backward1")
+        if name not in VIEWS or not node.next_functions:
+            return name
+        node = node.next_functions[0][0]
+    return ""
+
+
+def _flat(values: Iterable[Any]) -> Iterable[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flat(value)
+        elif isinstance(value, torch.Tensor):
+            yield value

@@ -1,0 +1,147 @@
+"""One call of a model from outside: what went in, what came out, and whether a gradient came back."""
+
+# B rows, C classes
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from didact.doctor.newborn import BATCH_NORMS, DROPOUTS
+from didact.doctor.operations import Operation
+from didact.doctor.probes import Inputs
+
+
+@dataclass
+class Pass:
+    """One call of a model.
+
+    Attributes:
+        name: Of the model.
+        answer: What a loss would take of its output, without its graph.
+        output: All of it, without its graph.
+        learning: Gradients were recorded.
+        training: The model was in training mode.
+        answered: A gradient came back to its answer.
+        producer: The operation that made the answer.
+        operations: What ran inside, where that was traced.
+    """
+
+    name: str
+    inputs: Inputs
+    answer: Tensor
+    output: Any
+    learning: bool
+    training: bool
+    answered: bool = False
+    producer: str = ""
+    operations: list[Operation] = field(default_factory=list)
+
+
+@dataclass
+class Tally:
+    """Sums of an epoch, or of the passes of a validation.
+
+    Attributes:
+        passes: Passes without gradients.
+        lax: How many of them had dropout or batch norm in training mode; ``where`` the first.
+        phases: Validations before this one.
+    """
+
+    total: float = 0.0
+    count: int = 0
+    correct: float = 0.0
+    answers: int = 0
+    votes: dict[int, int] = field(default_factory=dict)
+    passes: int = 0
+    rows: int = 0
+    lax: int = 0
+    where: str = ""
+    phases: int = 0
+
+    def add_loss(self, mean: float, rows: int) -> None:
+        """A mean over so many rows."""
+        self.total += mean * rows
+        self.count += rows
+
+    def add_answers(self, answers: Tensor, correct: Tensor) -> None:
+        """Classes that were answered, and which of them are right."""
+        self.correct += float(correct.double().sum())
+        self.answers += correct.numel()
+        if len(self.votes) < 200:
+            for answer, times in zip(*(t.tolist() for t in answers.unique(return_counts=True)), strict=True):
+                self.votes[answer] = self.votes.get(answer, 0) + times
+
+    @property
+    def loss(self) -> float:
+        """The mean over all rows; NaN without any."""
+        return self.total / self.count if self.count else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers; NaN without any."""
+        return self.correct / self.answers if self.answers else math.nan
+
+    @property
+    def predicted(self) -> list[int]:
+        """Answers of each class."""
+        return [self.votes.get(k, 0) for k in range(max(self.votes, default=-1) + 1)]
+
+
+def right_answers(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Answers and which of them are right, where classes are told apart; None elsewhere.
+
+    Args:
+        given: (B, C, ...) or (..., C) scores, or one score a row for two classes.
+        target: Class numbers, or zeros and ones.
+    """
+    if not target.is_floating_point() and given.dim() == target.dim() + 1:
+        second = given.shape[0] == target.shape[0] and given.shape[2:] == target.shape[1:]
+        answers = given.argmax(1 if second else -1)
+        return (answers, answers == target) if answers.shape == target.shape else None
+    if given.numel() == target.numel() and given.numel() and bool(((target == 0) | (target == 1)).all()):
+        given, target = given.flatten(), target.flatten()
+        unit = bool(((given >= 0) & (given <= 1)).all())
+        answers = (given > (0.5 if unit else 0.0)).long()
+        return answers, answers == target
+    return None
+
+
+def targets_in(batch: Any, inputs: Tensor | None) -> Tensor | None:
+    """The tensor of a batch that is not the input: ``(x, y)``, ``{"labels": y}``; None when there is none."""
+    if isinstance(batch, Mapping):
+        named = [value for key, value in batch.items() if _names_targets(str(key).lower())]
+        rest = named or list(batch.values())[1:]
+    elif isinstance(batch, list | tuple):
+        rest = list(batch)[1:]
+    else:
+        return None
+    tensors = [v for v in rest if isinstance(v, Tensor) and v.dim() and v is not inputs]
+    return tensors[-1] if tensors else None
+
+
+def _names_targets(key: str) -> bool:
+    return key == "y" or "label" in key or "target" in key
+
+
+def lax_modules(model: nn.Module) -> list[str]:
+    """Names of what is in training mode and would answer otherwise in evaluation."""
+    return [name for name, module in model.named_modules() if module.training and _acts_in_training(module)]
+
+
+def _acts_in_training(module: nn.Module) -> bool:
+    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+        return module.dropout > 0
+    return isinstance(module, BATCH_NORMS) or (isinstance(module, DROPOUTS) and module.p > 0)
+
+
+def has_modes(model: nn.Module) -> bool:
+    """Whether the modes differ in what is trained: dropout, or batch norm that is not frozen."""
+    for module in model.modules():
+        if isinstance(module, BATCH_NORMS) and not any(p.requires_grad for p in module.parameters()):
+            continue
+        if _acts_in_training(module):
+            return True
+    return False

@@ -1,0 +1,274 @@
+"""Questions put to a copy of the model before its first update: is it linear, does it mix rows, see ahead?
+
+Nothing here touches the run: the copy is thrown away, the random numbers are put back, what it prints is not
+shown. A probe that cannot be asked of a model has no answer in the result.
+"""
+
+# B rows, T places of a sequence, F features
+
+import copy
+import io
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from didact.doctor.operations import producer
+from didact.doctor.taps import LossCall
+
+ROWS = 8
+SCALES = (1.0, 100.0)  # a curve that is straight near zero is not straight far away
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How a model was called: the tensor that matters, and all the rest."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """The first tensor of at least one axis."""
+        return next(
+            (v for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor) and v.dim()), None
+        )
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other tensor."""
+        return sum(isinstance(v, Tensor) for v in (*self.args, *self.kwargs.values())) == 1
+
+    def having(self, other: Tensor) -> "Inputs":
+        """The same call with another tensor in its place."""
+        mine = self.tensor
+        args = tuple(other if v is mine else v for v in self.args)
+        return replace(self, args=args, kwargs={k: other if v is mine else v for k, v in self.kwargs.items()})
+
+
+def answer_of(output: Any) -> Tensor | None:
+    """The tensor of an output that a loss would take: its ``logits``, or the first of floating point."""
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() else None
+    if isinstance(output, Mapping):
+        if isinstance(output.get("logits"), Tensor):
+            return output["logits"]
+        output = tuple(output.values())
+    if isinstance(output, list | tuple):
+        return next((found for found in map(answer_of, output) if found is not None and found.dim()), None)
+    return None
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Leave every random number generator as it was, and the screen."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's own generator
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices), redirect_stdout(io.StringIO()):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+
+
+def probe(
+    model: nn.Module, inputs: Inputs, targets: Tensor | None, call: LossCall | None, shifted: bool
+) -> dict[str, Any]:
+    """Ask everything that can be asked of this model.
+
+    Args:
+        model: As it is before its first update; it is copied.
+        inputs: Of its first pass in training.
+        targets: What belongs to them, as the loop has it.
+        call: The loss that was computed of its output.
+        shifted: The targets are the inputs, one place on.
+
+    Returns:
+        Some of ``bend``, ``mixing``, ``future``, ``order`` (in units of the output's size) and ``memory``.
+    """
+    x = inputs.tensor
+    if x is None or not x.numel() or not inputs.alone:
+        return {}
+    found: dict[str, Any] = {}
+    with untouched():
+        try:
+            twin = copy.deepcopy(model).eval()
+        except (RuntimeError, TypeError, ValueError, AttributeError):  # it holds what cannot be copied
+            return {}
+        asking = _Asking(twin, inputs, x.detach().clone())
+        for name, ask in (
+            ("bend", asking.bend),
+            ("mixing", lambda: asking.mixing(targets)),
+            ("future", lambda: asking.future() if shifted else None),
+            ("order", asking.order),
+        ):
+            with suppress(RuntimeError, ValueError, IndexError, TypeError), torch.no_grad():
+                answer = ask()
+                if answer is not None and math.isfinite(answer):
+                    found[name] = answer
+        if call is not None:
+            with suppress(RuntimeError, ValueError, IndexError, TypeError):
+                found |= asking.memory(call)
+    return found
+
+
+class _Asking:
+    """A copy of the model, and the batch it is asked about."""
+
+    def __init__(self, twin: nn.Module, inputs: Inputs, x: Tensor):
+        self.twin, self.inputs, self.x = twin, inputs, x
+
+    def run(self, x: Tensor) -> Tensor:
+        """The answer for another tensor."""
+        answer = answer_of(self.twin(*self.inputs.having(x).args, **self.inputs.having(x).kwargs))
+        if answer is None:
+            raise ValueError("no answer")
+        return answer
+
+    def bend(self) -> float | None:
+        """How far it is from one affine map, in units of how much its answers move: 0 for a linear model.
+
+        f(a + b) - f(a) - f(b) + f(0) is 0 for every affine f; the last squashing is taken off first.
+        """
+        if not self.x.is_floating_point() or len(self.x) < 2:
+            return None
+        straight = self._straightener()
+        size = self.x.abs().max()
+        if not size:
+            return None
+        bends = []
+        for scale in SCALES:
+            rows = self.x[: 2 * ROWS] * (scale / size)
+            half = len(rows) // 2
+            a, b = rows[:half], rows[half : 2 * half] + 0.1 * scale * torch.randn_like(rows[half : 2 * half])
+            fa, fb, both, none = (straight(self.run(v)).double() for v in (a, b, a + b, torch.zeros_like(a)))
+            moved = max(float((fa - none).abs().max()), float((fb - none).abs().max()))
+            if moved < 1e-12 or not math.isfinite(moved):
+                return None
+            bends.append(float((both - fa - fb + none).abs().max()) / moved)
+        return max(bends)
+
+    def _straightener(self) -> Callable[[Tensor], Tensor]:
+        with torch.enable_grad():
+            made = producer(self.run(self.x[:2]))
+        if made == "Sigmoid":
+            return lambda out: torch.logit(out.double(), eps=1e-12)
+        if made == "Softmax":
+            return lambda out: _centred(out.double().clamp(min=1e-30).log())
+        return _centred if made == "LogSoftmax" else lambda out: out
+
+    def mixing(self, targets: Tensor | None) -> float | None:
+        """How far the answers of other rows move when one row changes."""
+        axis = self._row_axis(targets)
+        if axis is None or self.x.shape[axis] < 2:
+            return None
+        changed = self._changed(axis, 0)
+        before, after = self.run(self.x), self.run(changed)
+        rows = self.x.shape[axis]
+        if (
+            before.dim()
+            and before.shape[0] == rows * self.x.shape[1 - axis]
+            and self.x.dim() > 1
+            and before.shape[0] != rows
+        ):
+            before, after = (out.unflatten(0, (rows, -1)) for out in (before, after))  # (B T, C)
+        out_axis = axis if axis < before.dim() and before.shape[axis] == rows else 0
+        if before.shape[out_axis] != rows:
+            return None
+        others = torch.arange(1, rows, device=before.device)
+        return _moved(before.index_select(out_axis, others), after.index_select(out_axis, others))
+
+    def _row_axis(self, targets: Tensor | None) -> int | None:
+        if targets is None or not targets.dim():
+            return None
+        rows = len(targets)
+        if self.x.shape[0] == rows:
+            return 0
+        return 1 if self.x.dim() > 1 and self.x.shape[1] == rows else None
+
+    def _changed(self, axis: int, index: int) -> Tensor:
+        """The batch with one slice replaced: numbers by noise, tokens by those of another row."""
+        changed = self.x.clone()
+        one = changed.select(axis, index)
+        if self.x.is_floating_point():
+            one += one.std(correction=0).clamp(min=0.1) * torch.randn_like(one)
+        else:
+            one.copy_(self.x.flatten()[torch.randint(self.x.numel(), one.shape, device=one.device)])
+        return changed
+
+    def future(self) -> float | None:
+        """How far answers move when a later place changes; (B, T) tokens."""
+        if self.x.dim() < 2 or self.x.shape[1] < 4:
+            return None
+        t = self.x.shape[1] // 2
+        changed = self.x.clone()
+        if self.x.is_floating_point():
+            changed[:, t:] += torch.randn_like(changed[:, t:])
+        else:
+            changed[:, t:] = self.x.flatten()[torch.randint(self.x.numel(), changed[:, t:].shape)]
+        before, after = self.run(self.x), self.run(changed)
+        if before.shape[0] == self.x.shape[0] * self.x.shape[1]:
+            before, after = (out.unflatten(0, self.x.shape[:2]) for out in (before, after))
+        if before.dim() < 3 or before.shape[1] != self.x.shape[1]:
+            return None
+        return _moved(before[:, :t], after[:, :t])
+
+    def order(self) -> float | None:
+        """How far the answer moves when the places of a sequence are shuffled, and shuffled back."""
+        if self.x.dim() not in (2, 3) or self.x.shape[1] < 3:
+            return None
+        if self.x.dim() == 2 and self.x.is_floating_point():
+            return None  # a table has no order
+        mixed = torch.randperm(self.x.shape[1], device=self.x.device)
+        before, after = self.run(self.x), self.run(self.x[:, mixed])
+        if before.dim() == 3 and before.shape[1] == self.x.shape[1]:
+            after = after[:, mixed.argsort()]
+        if before.shape[:1] != self.x.shape[:1]:
+            return None
+        return _moved(before, after)
+
+    def memory(self, call: LossCall) -> dict[str, Any]:
+        """How much the loss hears of the first places of a sequence, beside the last: by gradient."""
+        if self.x.dim() not in (2, 3) or self.x.shape[1] < 8:
+            return {}
+        if self.x.dim() == 2 and self.x.is_floating_point():
+            return {}
+        heard: list[Tensor] = []
+        leaf = self.x.clone()
+        handles = []
+        if leaf.is_floating_point():
+            leaf.requires_grad_()
+            heard.append(leaf)
+        else:
+            embeddings = [module for module in self.twin.modules() if isinstance(module, nn.Embedding)]
+            handles = [e.register_forward_hook(lambda m, i, out: heard.append(out)) for e in embeddings]
+        with torch.enable_grad():
+            answer = self.run(leaf)
+            loss = call.again(answer.reshape(call.given.shape), call.target).mean()
+            places = [
+                h for h in heard if h.requires_grad and h.dim() == 3 and h.shape[:2] == self.x.shape[:2]
+            ]
+            if not places:
+                return {}
+            (gradient,) = torch.autograd.grad(loss, places[0])
+        for handle in handles:
+            handle.remove()
+        by_place = gradient.double().pow(2).sum(-1).mean(0).sqrt()
+        last = answer.dim() == 2 and len(answer) == len(self.x)
+        return {"memory": by_place.tolist(), "answers last": last}
+
+
+def _centred(out: Tensor) -> Tensor:
+    return out.double() - out.double().mean(-1, keepdim=True)
+
+
+def _moved(before: Tensor, after: Tensor) -> float:
+    size = max(float(before.double().std(correction=0)), float(before.abs().max()) * 1e-3, 1e-12)
+    return float((before.double() - after.double()).abs().max()) / size

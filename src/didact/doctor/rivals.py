@@ -1,0 +1,75 @@
+"""Games of two networks: does the generator vary, does the judge always win?"""
+
+# B samples, F numbers in each
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from didact.doctor.chart import Chart
+
+if TYPE_CHECKING:
+    from didact.doctor.observer import Pass
+
+
+class Rivals:
+    """Reads spread and judgement from passes of a generator and a discriminator, and of an autoencoder."""
+
+    def __init__(self, chart: Chart):
+        self.chart = chart
+
+    def note(self, passes: Sequence["Pass"], game: bool, step: int) -> None:
+        """Look at the passes of one update."""
+        if passes:
+            self._latent(passes[-1].output)
+            if game:
+                self._game(passes)
+
+    def _game(self, passes: Sequence["Pass"]) -> None:
+        """Whose answers are another's inputs is the generator; who reads them is the judge."""
+        made = {_key(one.answer): one.name for one in passes}
+        judges = [
+            one for one in passes if one.name not in made.values() or one.answer.numel() == len(one.answer)
+        ]
+        makers = {made[_key(one.inputs.tensor)] for one in judges if _key(one.inputs.tensor) in made}
+        for one in judges:
+            x = one.inputs.tensor
+            if x is None or not makers or one.name in makers or x.dim() < 2:
+                continue
+            whose = "fakes" if _key(x) in made else "reals"
+            self._add(whose, _spread(x))
+            self._add(f"{whose} believed", _share_above(one.answer))
+
+    def _add(self, name: str, value: float) -> None:
+        self.chart.rivals.setdefault(name, []).append((self.chart.step, value))
+
+    def _latent(self, output: Any) -> None:
+        """Share of latent axes that do not diverge from the prior: (reconstruction, mean, log variance)."""
+        if not isinstance(output, tuple | list) or len(output) < 3:
+            return
+        tensors = [t.detach() for t in output if isinstance(t, Tensor) and t.dim() == 2]
+        pairs = [(a, b) for a, b in pairwise(tensors) if a.shape == b.shape]
+        if not pairs:
+            return
+        mean, log_variance = pairs[-1]
+        divergence = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).mean(0)
+        self.chart.latent.append((self.chart.step, float((divergence < 0.01).double().mean())))
+
+
+def _share_above(answer: Tensor) -> float:
+    """How many are taken for real: by probability, or by a logit's sign."""
+    unit = bool(((answer >= 0) & (answer <= 1)).all())
+    return float((answer > (0.5 if unit else 0.0)).double().mean())
+
+
+def _key(tensor: Tensor | None) -> tuple[int, tuple[int, ...]]:
+    return (tensor.data_ptr(), tuple(tensor.shape)) if tensor is not None else (0, ())
+
+
+def _spread(rows: Tensor) -> float:
+    """Mean distance of two rows."""
+    flat = rows.detach().flatten(1)[:128].float()
+    return float(torch.pdist(flat).mean()) if len(flat) > 1 else 0.0

@@ -1,0 +1,160 @@
+"""The rows that pass through: fingerprints, labels, order, moments, and a small sample."""
+
+# B rows, F features
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from didact.doctor.chart import Rows
+
+SAMPLE, FEATURES = 400, 1000  # rows and features that are kept
+REMEMBERED = 200_000  # rows whose fingerprints are kept
+LABELS = 1000  # different labels that are counted
+
+
+def fingerprints(rows: Tensor) -> list[int]:
+    """A number for each row, exact: equal rows get equal numbers, others almost surely not."""
+    flat = rows.detach().reshape(len(rows), -1).contiguous()
+    if flat.dtype in (torch.float16, torch.bfloat16):
+        flat = flat.float()
+    if flat.is_floating_point():
+        flat = (flat + 0.0).view(torch.int32 if flat.dtype == torch.float32 else torch.int64)
+    flat = flat.to(torch.int64)
+    return (flat * _odd(flat.shape[1], flat.device)).sum(1).tolist()
+
+
+_WEIGHTS: dict[tuple[int, torch.device], Tensor] = {}
+
+
+def _odd(count: int, device: torch.device) -> Tensor:
+    if (count, device) not in _WEIGHTS:
+        if len(_WEIGHTS) > 8:
+            _WEIGHTS.clear()
+        numbers = np.random.default_rng(count).integers(1, 2**62, count, dtype=np.int64) | 1
+        _WEIGHTS[count, device] = torch.from_numpy(numbers).to(device)
+    return _WEIGHTS[count, device]
+
+
+def thin(rows: Tensor) -> Tensor:
+    """At most a thousand evenly chosen features of each row, (B, F), as float32 on the CPU."""
+    flat = rows.detach().reshape(len(rows), -1)
+    if flat.shape[1] > FEATURES:
+        flat = flat[:, torch.linspace(0, flat.shape[1] - 1, FEATURES, device=flat.device).long()]
+    return flat.to("cpu", torch.float32)
+
+
+class Register:
+    """Fills ``Rows`` as batches pass."""
+
+    def __init__(self, rows: Rows):
+        self.rows = rows
+        self.target_of: dict[int, Any] = {}
+        self.first_epoch = True
+        self.kept: list[tuple[Tensor, Tensor]] = []
+        self.count = 0
+        self.phase: list[tuple[int, int, list[int]]] = []  # of one validation: rows, known ones, all of them
+
+    def train(self, inputs: Tensor, targets: Tensor | None) -> bool:
+        """Note a training batch; says whether most of its rows have been seen before."""
+        rows = self.rows
+        prints = fingerprints(inputs)
+        known = sum(print in rows.train for print in prints)
+        if self.first_epoch and 2 * known < len(prints):
+            rows.repeated += known
+        else:
+            self.first_epoch = False
+        rows.train_seen += len(prints)
+        if len(rows.train) < REMEMBERED:
+            rows.train.update(prints)
+        if (
+            targets is not None
+            and targets.dim()
+            and len(targets) == len(prints)
+            and targets.numel() == len(prints)
+        ):
+            self._compare(prints, targets.reshape(-1).tolist())
+        if (
+            targets is not None
+            and len(self.kept) < SAMPLE
+            and self.count < SAMPLE
+            and len(targets) == len(inputs)
+        ):
+            self._keep(inputs, targets)
+        return 2 * known >= len(prints)
+
+    def _compare(self, prints: list[int], values: list[Any]) -> None:
+        for print, value in zip(prints, values, strict=True):
+            before = self.target_of.get(print)
+            if before is None:
+                if len(self.target_of) < REMEMBERED:
+                    self.target_of[print] = value
+            elif not self.first_epoch:
+                self.rows.again += 1
+                self.rows.changed += before != value
+                self.target_of[print] = value
+
+    def _keep(self, inputs: Tensor, targets: Tensor) -> None:
+        room = SAMPLE - self.count
+        self.kept.append((thin(inputs[:room]), targets.detach()[:room].to("cpu")))
+        self.count += len(self.kept[-1][0])
+
+    def settle(self) -> None:
+        """Put the sample together."""
+        if not self.kept or len({(i.shape[1], t.dim()) for i, t in self.kept}) != 1:
+            return
+        inputs, targets = (torch.cat(part) for part in zip(*self.kept, strict=True))
+        self.rows.inputs, self.rows.targets = inputs.numpy(), targets.numpy()
+        self.rows.integer = not targets.is_floating_point()
+
+    def labels(self, targets: Tensor, training: bool) -> None:
+        """Count integer labels, and how they are ordered in the batch."""
+        if targets.is_floating_point() or not targets.numel():
+            return
+        counts = self.rows.labels if training else self.rows.val_labels
+        if len(counts) < LABELS:
+            values, times = targets.unique(return_counts=True)
+            for value, number in zip(values.tolist(), times.tolist(), strict=True):
+                counts[value] = counts.get(value, 0) + number
+        if training and targets.dim() == 1 and len(targets) > 3:
+            same = float((targets[1:] == targets[:-1]).double().mean())
+            self.rows.order.append(same)
+            self.rows.sizes.append(len(targets))
+
+    def validate(self, inputs: Tensor) -> None:
+        """Note a batch of a validation."""
+        prints = fingerprints(inputs)
+        known = sum(print in self.rows.train for print in prints)
+        self.phase.append((len(prints), known, prints))
+
+    def moments(self, inputs: Tensor, training: bool) -> None:
+        """Running count, mean and sum of squares of each feature (Chan, Golub and LeVeque 1979)."""
+        name = "train" if training else "val"
+        flat = thin(inputs).double().numpy()
+        if not np.isfinite(flat).all() or not len(flat):
+            return
+        count, mean, square = len(flat), flat.mean(0), ((flat - flat.mean(0)) ** 2).sum(0)
+        if name in self.rows.moments and self.rows.moments[name][1].shape == mean.shape:
+            n, m, s = self.rows.moments[name]
+            gap, all_rows = mean - m, n + count
+            square = s + square + gap**2 * n * count / all_rows
+            mean, count = m + gap * count / all_rows, all_rows
+        self.rows.moments[name] = count, mean, square
+
+    def looks_into(self, inputs: Tensor, targets: Tensor) -> None:
+        """Whether targets are the inputs themselves, or the inputs one place on."""
+        if inputs.dtype.is_floating_point or inputs.dim() < 2:
+            return
+        if targets.numel() == inputs.numel():
+            targets = targets.reshape(inputs.shape)
+            self.rows.visible.append(float((targets == inputs).double().mean()))
+            self.rows.shifted += bool((targets[:, :-1] == inputs[:, 1:]).double().mean() > 0.99)
+
+
+def chance(labels: dict[int, int]) -> float:
+    """How often two random rows share a label: the sum of squared shares."""
+    total = sum(labels.values())
+    return sum((n / total) ** 2 for n in labels.values()) if total else math.nan

@@ -1,0 +1,1 @@
+"""From what was recorded to findings, a file a family of causes."""

@@ -1,0 +1,144 @@
+"""D: the rows that are trained and validated on."""
+
+import math
+
+import numpy as np
+
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+from didact.doctor.rows import chance
+from didact.doctor.rules.neighbours import told_by_each
+
+
+def not_finite(case: Case) -> Finding | None:
+    """D01: NaN or infinity in the inputs."""
+    found = case.chart.rows.not_finite
+    if not found:
+        return None
+    where = f"row {found['row']}, column {found['column']} of the batch of update {found['step'] + 1}"
+    return Finding("D01", "critical", {"share of that batch's rows": found["share of rows"]}, where)
+
+
+def majority(case: Case) -> Finding | None:
+    """D02: one class has nearly all rows, and gets all answers."""
+    counts = case.chart.rows.labels
+    total = sum(counts.values())
+    votes = next((e.predicted for e in reversed(case.chart.epochs) if sum(e.predicted)), [])
+    if len(counts) < 2 or total < 50 or not votes:
+        return None
+    label, share = max(((k, n / total) for k, n in counts.items()), key=lambda pair: pair[1])
+    answered = votes[label] / sum(votes) if label < len(votes) else 0.0
+    if share < case.at.majority or answered < case.at.one_answer:
+        return None
+    return Finding(
+        "D02",
+        "warning",
+        {
+            "share of the largest class": share,
+            "share of the answers it gets": answered,
+            "classes": len(counts),
+        },
+        f"class {label}",
+        picture={
+            "kind": "bars",
+            "title": "rows of each class",
+            "values": {str(k): counts[k] for k in sorted(counts)},
+        },
+    )
+
+
+def sorted_batches(case: Case) -> Finding | None:
+    """D03: neighbours in a batch share their label far more often than by chance."""
+    rows = case.chart.rows
+    expected = chance(rows.labels)
+    if len(rows.order) < 5 or not expected < 0.95:
+        return None
+    same = float(np.average(rows.order, weights=rows.sizes))
+    excess = (same - expected) / (1 - expected)
+    if excess < case.at.ordered:
+        return None
+    evidence = {"neighbours with the same label": same, "by chance": expected, "batches": len(rows.order)}
+    return Finding("D03", "critical", evidence)
+
+
+def not_representative(case: Case) -> Finding | None:
+    """D04: validation has classes that training has not."""
+    rows = case.chart.rows
+    total, seen = sum(rows.val_labels.values()), sum(rows.labels.values())
+    if (
+        not total
+        or not rows.labels
+        or case.classes == 0
+        or case.classes > 200
+        or seen < 10 * len(rows.labels)
+    ):
+        return None
+    missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}
+    share = sum(missing.values()) / total
+    if share < case.at.unseen_share:
+        return None
+    evidence = {"share of the validation rows": share, "classes in training": len(rows.labels)}
+    names = ", ".join(map(str, sorted(missing)[:8]))
+    return Finding("D04", "critical", evidence, f"class {names}: never met in training")
+
+
+def small_validation(case: Case) -> Finding | None:
+    """D05: validation is better than training on rows scored alike, or too small to tell."""
+    rows = max((e.val_rows for e in case.chart.epochs), default=0)
+    if not rows or not case.classes:
+        return None
+    error = math.sqrt(0.25 / rows)
+    scored = [(e.val_accuracy, e.in_eval[1]) for e in case.chart.epochs if e.in_eval]
+    better = [pair for pair in scored if pair[0] > pair[1] + max(case.at.too_regular, 3 * error)]
+    if len(better) >= 3 and case.chart.modules.get("dropout", 0) == 0:
+        own, trained = better[-1]
+        return Finding(
+            "D05", "warning", {"validation accuracy": own, "of a training batch": trained, "rows": rows}
+        )
+    if error > case.at.small_error:
+        return Finding(
+            "D05", "hint", {"rows": rows, "standard error of an accuracy": error, "healthy": "below 0.03"}
+        )
+    return None
+
+
+def overlap(case: Case) -> Finding | None:
+    """D06: rows of the validation were trained on."""
+    share, leaked, total = case.chart.probes.get("overlap", (0.0, 0, 0))
+    rows = case.chart.rows
+    inside = rows.repeated / max(len(rows.train), 1)
+    if share <= case.at.overlap or share <= 3 * inside or leaked < 3:
+        return None
+    evidence = {
+        "validation rows that were trained on": f"{leaked} of {total}",
+        "duplicates inside the training rows": inside,
+    }
+    return Finding("D06", "critical", evidence)
+
+
+def leak(case: Case) -> Finding | None:
+    """D07: one feature alone tells the label."""
+    rows = case.chart.rows
+    x, y = rows.inputs, rows.targets
+    if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y) or x.shape[1] > 500:
+        return None
+    told = told_by_each(rows, rows.integer or _is_class(y))
+    if told is None:
+        return None
+    order = np.argsort(-told)
+    best, second = float(told[order[0]]), float(told[order[1]])
+    if best < case.at.leak or second > case.at.leak_second:
+        return None
+    evidence = {"told by this feature alone": best, "by the next best": second, "rows": len(x)}
+    column = int(order[0])
+    picture = {
+        "kind": "scatter",
+        "title": f"feature {column} and the target",
+        "x": x[:, column].tolist(),
+        "y": y.reshape(-1).tolist(),
+    }
+    return Finding("D07", "critical", evidence, f"feature {column}", picture=picture)
+
+
+def _is_class(y: np.ndarray) -> bool:
+    return len(np.unique(y)) <= 20 and bool((y == np.round(y)).all())

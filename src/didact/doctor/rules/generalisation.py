@@ -1,0 +1,273 @@
+"""R, E and G: validation against training, the modes, and games."""
+
+import math
+
+import numpy as np
+
+from didact.doctor.course import Case, slope
+from didact.doctor.finding import Finding
+
+
+def overfits(case: Case) -> Finding | None:
+    """R01: validation got worse for some epochs while training went on getting better."""
+    known = [
+        (k, e)
+        for k, e in enumerate(case.chart.epochs)
+        if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)
+    ]
+    if len(known) < case.at.past + 2 or case.game:
+        return None
+    best = min(range(len(known)), key=lambda k: known[k][1].val_loss)
+    lowest, last = known[best][1], known[-1][1]
+    past = len(known) - 1 - best
+    falling = last.train_loss < lowest.train_loss
+    gap = _train_accuracy(case) - last.val_accuracy
+    apart = not gap < case.at.gap and last.val_loss > 1.5 * last.train_loss
+    if past < case.at.past or last.val_loss < case.at.risen * lowest.val_loss or not falling or not apart:
+        return None
+    evidence = {
+        "best epoch": known[best][0] + 1,
+        "validation loss there": lowest.val_loss,
+        "at the end": last.val_loss,
+        "training loss at the end": last.train_loss,
+    }
+    if math.isfinite(gap):
+        evidence["accuracy lost between training and validation"] = gap
+    picture = {
+        "kind": "curves",
+        "title": "loss by epoch",
+        "curves": {
+            "training": [(k + 1, e.train_loss) for k, e in known],
+            "validation": [(k + 1, e.val_loss) for k, e in known],
+        },
+    }
+    fix = f"stop after epoch {known[best][0] + 1} (patience), or more data, weight decay, dropout"
+    return Finding("R01", "warning", evidence, fix=fix, picture=picture)
+
+
+def _train_accuracy(case: Case) -> float:
+    """Of the last epoch that knows one: as it trained, or of the batch that was kept."""
+    for epoch in reversed(case.chart.epochs):
+        if math.isfinite(epoch.train_accuracy):
+            return epoch.train_accuracy
+        if epoch.in_eval and math.isfinite(epoch.in_eval[1]):
+            return epoch.in_eval[1]
+    return math.nan
+
+
+def too_regular(case: Case) -> Finding | None:
+    """R02: the same batch is answered far better with dropout off, or decay pulls the weights to nothing."""
+    scored = [e for e in case.chart.epochs if e.in_train and e.in_eval and math.isfinite(e.in_eval[1])]
+    if scored and case.chart.dropout > 0:
+        gap = [e.in_eval[1] - e.in_train[1] for e in scored[-3:]]  # type: ignore[index]
+        weak = not case.good() or case.slow
+        if sum(gap) / len(gap) > case.at.too_regular and (case.chart.dropout >= 0.5 or weak) and weak:
+            evidence = {
+                "accuracy without dropout minus with": sum(gap) / len(gap),
+                "largest dropout": case.chart.dropout,
+            }
+            return Finding("R02", "critical", evidence)
+    if case.chart.dropout > 0.7 and case.slow:
+        return Finding(
+            "R02", "critical", {"largest dropout": case.chart.dropout, "loss left of ignorance": case.left}
+        )
+    return _shrunk(case)
+
+
+def _shrunk(case: Case) -> Finding | None:
+    decay = max((s.get("weight_decay", 0) or 0 for s in case.chart.settings), default=0)
+    wide = [i for i, w in enumerate(case.chart.weights) if len(w.shape) > 1 and w.in_optimizer]
+    if not decay or len(case.chart.looks) < 5 or not wide or not case.slow:
+        return None
+    first, last = (
+        float(np.nanmean([look.weight[i] for i in wide]))
+        for look in (case.chart.looks[0], case.chart.looks[-1])
+    )
+    if not last < 0.5 * first:
+        return None
+    evidence = {"size of the weights at the end over the start": last / first, "weight decay": decay}
+    return Finding("R02", "critical", evidence, fix=f"weight_decay={decay / 100:g}: a hundredth of {decay:g}")
+
+
+def underfits(case: Case) -> Finding | None:
+    """R03: both losses were still falling when it stopped."""
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
+    if len(known) < 3 or case.game or case.broken or not case.left > 0.3 or case.good():
+        return None
+    falls = slope([e.train_loss for e in known]), slope([e.val_loss for e in known])
+    if max(falls) > -case.at.falling:
+        return None
+    evidence = {
+        "training loss changes by, an epoch": falls[0],
+        "validation loss": falls[1],
+        "left of ignorance": case.left,
+    }
+    more = math.ceil(len(known) * (1 + math.log(case.left / 0.1) / max(-falls[0], 0.01) / len(known)))
+    return Finding(
+        "R03", "warning", evidence, fix=f"train longer: about {more} epochs in place of {len(known)}"
+    )
+
+
+def small_batches(case: Case) -> Finding | None:
+    """R04: batch norm estimates its statistics from a handful of rows."""
+    sizes = case.chart.rows.sizes or [p.rows for p in case.chart.pairings.values()]
+    if not case.chart.modules.get("batch_norm") or not sizes:
+        return None
+    usual = float(np.median(sizes))
+    if usual >= case.at.small_batch or usual < 1:
+        return None
+    return Finding(
+        "R04",
+        "critical" if _modes_apart(case) else "warning",
+        {"rows in a batch": usual, "healthy": "16 or more"},
+    )
+
+
+def validates_in_training(case: Case) -> Finding | None:
+    """E01: dropout or batch norm were in training mode while nothing was learned."""
+    lax, all_of = (case.chart.counts.get(n, 0) for n in ("validations in training mode", "validations"))
+    if not lax or lax < 0.5 * all_of or case.game or all_of > case.chart.step / 2.5:
+        return None
+    where = case.chart.where.get("validations in training mode", "")
+    return Finding("E01", "critical", {"validations in training mode": f"{lax} of {all_of}"}, where)
+
+
+def trains_in_evaluation(case: Case) -> Finding | None:
+    """E02: updates while dropout and batch norm were in evaluation mode."""
+    lax, proper = (
+        case.chart.counts.get(n, 0) for n in ("updates in evaluation mode", "updates in training mode")
+    )
+    if lax < 10 or lax < 0.3 * (lax + proper):
+        return None
+    evidence = {"updates in evaluation mode": lax, "in training mode": proper}
+    return Finding("E02", "critical", evidence, case.chart.where.get("updates in evaluation mode", ""))
+
+
+def keeps_graph(case: Case) -> Finding | None:
+    """E03: passes that record gradients nobody asks for."""
+    rounds = case.chart.counts.get("validations with a graph", 0)
+    if rounds < 2 or rounds > case.chart.step / 3 or case.game:
+        return None
+    return Finding("E03", "warning", {"validations that recorded a graph for nothing": rounds})
+
+
+def contradicts(case: Case) -> Finding | None:
+    """E04: the loss falls by half and the metric that is told does not move, or moves the wrong way."""
+    for name, losses, told in _told_metrics(case):
+        if len(told) < 5 or losses[0] <= 0:
+            continue
+        fallen = 1 - min(losses) / losses[0]
+        still = float(np.std(told)) < 1e-9
+        related = abs(float(np.corrcoef(losses, told)[0, 1])) if not still and np.std(losses) > 0 else 0.0
+        if fallen > 0.5 and (still or (related < 0.5 and len(told) >= 8 and not _near_the_end(told))):
+            evidence = {
+                "validation loss fell by": fallen,
+                "the metric varies by": float(np.std(told)),
+                "correlation": related,
+            }
+            return Finding("E04", "warning", evidence, name)
+    return None
+
+
+def _near_the_end(told: list[float]) -> bool:
+    """A metric that has nowhere left to go."""
+    return max(told) > 0.9
+
+
+def _told_metrics(case: Case) -> list[tuple[str, list[float], list[float]]]:
+    names = {
+        name
+        for e in case.chart.epochs
+        for name in e.told
+        if name.startswith("val") and "loss" not in name.lower()
+    }
+    found = []
+    for name in sorted(names):
+        both = [
+            (e.val_loss, e.told[name])
+            for e in case.chart.epochs
+            if name in e.told and math.isfinite(e.val_loss)
+        ]
+        if both and all(math.isfinite(v) for _, v in both):
+            found.append((name.removeprefix("val "), [a for a, _ in both], [b for _, b in both]))
+    return found
+
+
+def modes_differ(case: Case) -> Finding | None:
+    """E05: batch norm's running statistics tell another story than the batch's own."""
+    if not case.chart.modules.get("batch_norm") or case.chart.modules.get("dropout"):
+        return None
+    apart = _modes_apart(case)
+    if apart is None:
+        return None
+    before, after = apart
+    return Finding(
+        "E05", "critical", {"loss of a batch in training mode": before, "the same in evaluation mode": after}
+    )
+
+
+def _modes_apart(case: Case) -> tuple[float, float] | None:
+    """The losses of a kept batch in both modes, where they differ by half in each of the last looks."""
+    scored = [(e.in_train[0], e.in_eval[0]) for e in case.chart.epochs if e.in_train and e.in_eval][-2:]
+    far = [pair for pair in scored if pair[1] > max((1 + case.at.modes) * pair[0], 0.15 * case.baseline)]
+    return far[-1] if far and len(far) == len(scored) else None
+
+
+def too_slow(case: Case) -> Finding | None:
+    """E06: half the time is spent waiting for data, or a step takes longer than half a second."""
+    seconds = [s for _, s in case.chart.seconds]
+    if len(seconds) < 8:
+        return None
+    median, total = float(np.median(seconds)), sum(s for _, s in case.chart.seconds)
+    waiting = case.chart.waited / max(total, 1e-9)
+    if waiting > case.at.waiting and median > 5e-3 and not case.game:
+        evidence = {"share of the time waiting for data": waiting, "seconds a step": median}
+        return Finding("E06", "warning", evidence, "the loader")
+    if median > case.at.slow_step:
+        return Finding("E06", "hint", {"seconds a step": median, "healthy": "below 0.5"})
+    return None
+
+
+def collapse(case: Case) -> Finding | None:
+    """G01: generated samples are far closer to each other than real ones."""
+    fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes", "reals"))
+    if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 200:
+        return None
+    real = float(np.mean([v for _, v in reals]))
+    last = [v / real for _, v in fakes[-3:]] if real else []
+    if not last or max(last) > case.at.collapsed:
+        return None
+    evidence = {
+        "distance of two fakes over two real rows": float(np.mean(last)),
+        "healthy": f"above {case.at.collapsed}",
+    }
+    picture = {
+        "kind": "curve",
+        "title": "spread of the fakes over the reals",
+        "points": [(s, v / real) for s, v in fakes],
+    }
+    return Finding("G01", "critical", evidence, picture=picture)
+
+
+def overpowers(case: Case) -> Finding | None:
+    """G02: the discriminator is always right."""
+    fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes believed", "reals believed"))
+    if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 100:
+        return None
+    believed, known = (float(np.mean([v for _, v in series[-10:]])) for series in (fakes, reals))
+    right = (1 - believed + known) / 2
+    if right < case.at.judge:
+        return None
+    return Finding(
+        "G02", "critical", {"the discriminator is right on": right, "healthy": f"below {case.at.judge}"}
+    )
+
+
+def unused_latent(case: Case) -> Finding | None:
+    """G03: the latent axes say nothing of the input."""
+    last = [share for _, share in case.chart.latent[-5:]]
+    if len(case.chart.latent) < 10 or min(last) < case.at.unused:
+        return None
+    return Finding(
+        "G03", "critical", {"share of latent axes without information": min(last), "healthy": "below 0.9"}
+    )

@@ -1,0 +1,111 @@
+"""L: what the rows are said to be."""
+
+import math
+
+import numpy as np
+
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+from didact.doctor.rows import chance
+from didact.doctor.rules.neighbours import neighbours
+
+
+def out_of_step(case: Case) -> Finding | None:
+    """L01: rows that are met again have other labels."""
+    rows = case.chart.rows
+    if rows.again < 50 or rows.repeated > 0.05 * max(len(rows.train), 1):
+        return None
+    share = rows.changed / rows.again
+    if share < case.at.changed:
+        return None
+    return Finding(
+        "L01", "critical", {"rows met again with another label": share, "of rows met again": rows.again}
+    )
+
+
+def unrelated(case: Case) -> Finding | None:
+    """L02: neighbours agree no more than by chance, and validation knows no more than that."""
+    rows = case.chart.rows
+    near = neighbours(rows)
+    if near is None or rows.targets is None:
+        return None
+    own = rows.targets.reshape(-1, 1)
+    if rows.integer or set(np.unique(own)) <= {0.0, 1.0}:
+        expected = chance(rows.labels) if rows.labels else _chance(own)
+        agreement, error = float((near == own).mean()), math.sqrt(expected * (1 - expected) / len(own))
+        random = agreement < expected + 3 * error
+    else:
+        agreement = float(np.corrcoef(near.mean(1), own[:, 0])[0, 1]) if near.std() and own.std() else 0.0
+        expected, error = 0.0, 1 / math.sqrt(len(own))
+        random = agreement < 3 * error
+    if not random or not _knows_nothing(case):
+        return None
+    evidence = {"neighbours with the same label": agreement, "by chance": expected, "rows": len(own)}
+    return Finding("L02", "critical", evidence)
+
+
+def _chance(own: np.ndarray) -> float:
+    _, counts = np.unique(own, return_counts=True)
+    return float(((counts / counts.sum()) ** 2).sum())
+
+
+def _knows_nothing(case: Case) -> bool:
+    if case.val_losses and case.sure:
+        return min(case.val_losses) > 0.9 * case.baseline
+    if math.isfinite(case.val_accuracy) and math.isfinite(case.chance):
+        return case.val_accuracy < case.chance + 0.15 * (1 - case.chance)
+    return case.stuck
+
+
+def visible(case: Case) -> Finding | None:
+    """L03: the targets are the inputs."""
+    seen = case.chart.rows.visible
+    if len(seen) < 2 or min(seen) < 0.99:
+        return None
+    evidence = {"targets equal to the token at their own place": min(seen), "batches": len(seen)}
+    return Finding("L03", "critical", evidence)
+
+
+def noisy(case: Case) -> Finding | None:
+    """L04: many rows are surrounded by another class than their own."""
+    rows = case.chart.rows
+    near = neighbours(rows)
+    if near is None or rows.targets is None or not rows.integer or case.classes < 2:
+        return None
+    own = rows.targets.reshape(-1, 1)
+    alike = (near[:, :, None] == near[:, None, :]).sum(1)  # how many neighbours share each one's label
+    odd = ((alike >= 4) & (near != own)).any(1)
+    share, agreement = float(odd.mean()), float((near == own).mean())
+    best = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
+    if share < case.at.noisy or agreement < 0.4 or best > 1 - 0.6 * share:
+        return None
+    evidence = {
+        "rows whose neighbours agree on another label": share,
+        "healthy": "below 0.03",
+        "rows": len(own),
+    }
+    return Finding("L04", "warning", evidence)
+
+
+def encoding(case: Case) -> Finding | None:
+    """L05: class numbers that do not begin at 0, probabilities outside [0, 1], one value only."""
+    for pairing in case.chart.pairings.values():
+        facts = pairing.facts
+        if "lowest" not in facts or pairing.calls < 3:
+            continue
+        low, high, outputs = facts["lowest"], facts["highest"], facts["outputs"]
+        seen = len(facts["values"])
+        evidence = {"lowest label": low, "highest label": high, "outputs": outputs}
+        if pairing.kind in ("bce", "bce_logits") and (low < 0 or high > 1):
+            return Finding("L05", "critical", evidence | {"healthy": "from 0 to 1"})
+        if pairing.kind not in ("cross_entropy", "nll") or not facts["integer"] or _tokens(case):
+            continue
+        if seen == 1 and pairing.calls >= 10 and outputs > 1:
+            return Finding("L05", "critical", evidence | {"different labels": 1})
+        if low >= 1 and high == outputs - 1 and seen == outputs - 1 and pairing.calls >= 5:
+            return Finding("L05", "critical", evidence | {"idle output": 0})
+    return None
+
+
+def _tokens(case: Case) -> bool:
+    return bool(case.chart.rows.visible)

@@ -1,0 +1,212 @@
+"""A and I: what the network is made of, and the weights it starts from."""
+
+import math
+
+from didact.doctor.chart import Series, Weight
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+
+WEIGHTY = ("linear", "conv", "recurrent")
+
+
+def saturated(case: Case) -> Finding | None:
+    """A01: most of a hidden layer sits where its activation is flat, and little is learned."""
+    flat = [(a, _late(a.saturated)) for a in case.chart.activations if a.saturated and not a.last]
+    if not flat or not (case.slow or case.broken or _worse_than_needed(case)):
+        return None
+    worst, share = max(flat, key=lambda pair: pair[1])
+    if share <= case.at.saturated:
+        return None
+    evidence = {
+        "share beyond the steep part": share,
+        "at the start": worst.saturated[0][1],
+        "healthy": "below 0.5",
+    }
+    picture = {"kind": "curve", "title": f"saturated share after {worst.after}", "points": worst.saturated}
+    return Finding("A01", "critical", evidence, f"{worst.kind} after {worst.after}", picture=picture)
+
+
+def _late(series: Series) -> float:
+    last = [value for _, value in series[-5:]]
+    return sum(last) / len(last)
+
+
+def _worse_than_needed(case: Case) -> bool:
+    return case.long_enough and not case.game and not case.good()
+
+
+def dead(case: Case) -> Finding | None:
+    """A02: units that fire for no row."""
+    known = [(a, a.dead[-1][1]) for a in case.chart.activations if a.dead and a.units > 1]
+    if not known:
+        return None
+    worst, share = max(known, key=lambda pair: pair[1])
+    silent = share > case.at.all_dead and (case.slow or case.broken)
+    if not silent and (share <= case.at.dead or not (case.slow or _worse_than_needed(case))):
+        return None
+    evidence = {
+        "units that never fire": share,
+        "when first measured": worst.dead[0][1],
+        "healthy": "below 0.2",
+        "units": worst.units,
+    }
+    picture = {
+        "kind": "bars",
+        "title": f"rows that fire, by unit, after {worst.after}",
+        "values": {str(k): v for k, v in enumerate(worst.alive[:64])},
+    }
+    return Finding("A02", "critical", evidence, f"{worst.kind} after {worst.after}", picture=picture)
+
+
+def linear(case: Case) -> Finding | None:
+    """A03: f(a + b) - f(a) - f(b) + f(0) is nothing."""
+    bend = case.chart.probes.get("bend")
+    if bend is None or bend >= case.at.straight or case.chart.modules.get("weighty", 0) < 2:
+        return None
+    evidence = {"distance from one affine map": bend, "healthy": f"above {case.at.straight:g}"}
+    return Finding("A03", "critical", evidence | {"layers with weights": case.chart.modules["weighty"]})
+
+
+def mixing(case: Case) -> Finding | None:
+    """A04: another row of the batch changes the answer."""
+    moved = case.chart.probes.get("mixing")
+    if moved is None or moved <= case.at.mixed:
+        return None
+    return Finding("A04", "critical", {"answers of other rows move by": moved, "healthy": 0.0})
+
+
+def sees_future(case: Case) -> Finding | None:
+    """A05: a later token changes an earlier answer, and the target is the next token."""
+    moved = case.chart.probes.get("future")
+    if moved is None or moved <= case.at.mixed:
+        return None
+    return Finding("A05", "critical", {"earlier answers move by": moved, "healthy": 0.0})
+
+
+def order_blind(case: Case) -> Finding | None:
+    """A06: shuffling the places of a sequence changes nothing, and it does not learn."""
+    moved = case.chart.probes.get("order")
+    if moved is None or moved >= case.at.blind or not (case.slow or _worse_than_needed(case)):
+        return None
+    return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
+
+
+def too_small(case: Case) -> Finding | None:
+    """A07: training got stuck far from the end, and a layer is narrower than the answers need."""
+    narrow = [
+        w
+        for w in _trained(case)
+        if w.kind in ("linear", "conv", "recurrent") and w.order > 0 and len(w.shape) > 1
+    ]
+    narrow += [w for w in _trained(case) if w.order == 0]
+    hidden = [w for w in narrow if w.order < max(v.order for v in case.chart.weights)]
+    if (
+        not hidden
+        or not case.long_enough
+        or case.game
+        or case.classes < 3
+        or case.left < 0.25
+        or case.left > 1
+    ):
+        return None
+    least = min(hidden, key=lambda w: w.shape[0])
+    flat = (
+        len(case.smooth) > 60
+        and case.smooth[-10:].mean() > 0.93 * case.smooth[-len(case.smooth) // 4 :].mean()
+    )
+    if least.shape[0] > max(2, math.ceil(math.log2(case.classes))) or not flat:
+        return None
+    evidence = {
+        "width": least.shape[0],
+        "classes": case.classes,
+        "training loss left of ignorance": case.left,
+    }
+    return Finding(
+        "A07",
+        "warning",
+        evidence,
+        least.name,
+        fix=f"widen {least.name}: {least.shape[0]} units cannot carry {case.classes} classes",
+    )
+
+
+def never_used(case: Case) -> Finding | None:
+    """A08: no forward pass ever read it."""
+    if not any(w.order >= 0 for w in case.chart.weights):
+        return None
+    idle = [w for w in case.chart.weights if w.trainable and not w.used and not w.received and w.empty >= 3]
+    return (
+        Finding("A08", "warning", {"parameters": len(idle)}, ", ".join(w.name for w in idle[:4]))
+        if idle
+        else None
+    )
+
+
+def constant(case: Case) -> Finding | None:
+    """I01: all units of a layer started alike and still are."""
+    alike = [w for w in case.chart.weights if w.twins and w.trainable and w.still_twins and w.shape[0] > 1]
+    if not alike or not case.long_enough:
+        return None
+    first = alike[0]
+    evidence = {
+        "units that are all the same": first.shape[0],
+        "deviation at the start": first.std,
+        "layers": len(alike),
+    }
+    return Finding("I01", "critical", evidence, first.name)
+
+
+def too_small_weights(case: Case) -> Finding | None:
+    """I02: weights far below Xavier's size, and nothing is learned."""
+    gains = _gains(case)
+    if not gains or not (case.stuck or case.slow):
+        return None
+    low = {w.name: gain for w, gain in gains if gain < case.at.small_gain}
+    if len(low) < max(1, len(gains) / 2):
+        return None
+    name, gain = min(low.items(), key=lambda pair: pair[1])
+    evidence = {"deviation times root of fan-in": gain, "healthy": "0.5 to 1.5", "layers": len(low)}
+    return Finding("I02", "critical", evidence, name, picture=_by_layer("size of the first weights", gains))
+
+
+def too_large_weights(case: Case) -> Finding | None:
+    """I03: weights far above He's size, with a first loss or saturation to show for it."""
+    gains = _gains(case)
+    high = {w.name: gain for w, gain in gains if gain > case.at.large_gain}
+    if not high:
+        return None
+    start = [a.saturated[0][1] for a in case.chart.activations if a.saturated and not a.last]
+    loud = case.sure and case.first > 3 * case.baseline
+    if not (loud or (start and max(start) > case.at.saturated)) or case.game:
+        return None
+    name, gain = max(high.items(), key=lambda pair: pair[1])
+    evidence = {
+        "deviation times root of fan-in": gain,
+        "healthy": "0.5 to 1.5",
+        "first loss": case.first,
+        "ignorance costs": case.baseline,
+    }
+    return Finding("I03", "critical", evidence, name, picture=_by_layer("size of the first weights", gains))
+
+
+def first_loss(case: Case) -> Finding | None:
+    """I04: the first loss is far from the cost of ignorance; a hint, others say why."""
+    if not case.sure or not case.classes or not case.updates:
+        return None
+    ratio = case.first / case.baseline
+    if case.at.first_low <= ratio <= case.at.first_high:
+        return None
+    evidence = {"first loss": case.first, "ignorance costs": case.baseline, "healthy": "0.7 to 1.5 of it"}
+    return Finding("I04", "hint", evidence)
+
+
+def _gains(case: Case) -> list[tuple[Weight, float]]:
+    return [(w, w.std * math.sqrt(w.fan_in)) for w in _trained(case) if w.kind in WEIGHTY and w.fan_in > 1]
+
+
+def _trained(case: Case) -> list[Weight]:
+    return [w for w in case.chart.weights if w.trainable and len(w.shape) > 1]
+
+
+def _by_layer(title: str, gains: list[tuple[Weight, float]]) -> dict[str, object]:
+    return {"kind": "bars", "title": title, "values": {w.name: g for w, g in gains}, "log": True}

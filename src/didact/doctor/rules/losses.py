@@ -1,0 +1,150 @@
+"""S: the loss and what it is given."""
+
+import math
+
+from didact.doctor.chart import Pairing
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+
+NUMBERS = ("mse", "l1", "smooth_l1", "huber")
+
+
+def sigmoid_twice(case: Case) -> Finding | None:
+    """S01: what a loss on logits is given lies in [0, 1], always."""
+    pairing = case.chart.pairings.get("bce_logits")
+    if pairing is None or pairing.counts["unit range"] < pairing.calls:
+        return None
+    if pairing.calls < (3 if pairing.producer in ("Sigmoid", "Softmax") else 20):
+        return None
+    return Finding("S01", "critical", _evidence(pairing, "batches within [0, 1]", "unit range"))
+
+
+def softmax_twice(case: Case) -> Finding | None:
+    """S02: what cross-entropy is given are probabilities: rows from 0 to 1 that sum to one."""
+    pairing = case.chart.pairings.get("cross_entropy")
+    if pairing is None or pairing.calls < (3 if pairing.producer == "Softmax" else 5):
+        return None
+    if pairing.counts.get("raw classes sum to one", 0) < pairing.calls:
+        return None
+    classes = pairing.facts["outputs"]
+    floor = math.log(math.e + classes - 1) - 1
+    evidence = _evidence(pairing, "batches whose rows sum to one", "raw classes sum to one")
+    return Finding("S02", "critical", evidence | {"the loss cannot fall below": floor})
+
+
+def wrong_axis(case: Case) -> Finding | None:
+    """S03: probabilities that sum to one over the rows of the batch, or that sum to one nowhere."""
+    for kind in ("cross_entropy", "nll"):
+        pairing = case.chart.pairings.get(kind)
+        if pairing is None or pairing.calls < 3 or pairing.rows < 2:
+            continue
+        right, other = (pairing.counts.get(name, 0) for name in ("classes sum to one", "others sum to one"))
+        if other == pairing.calls and right < pairing.calls:
+            return Finding(
+                "S03",
+                "critical",
+                _evidence(pairing, "batches that sum to one over the rows", "others sum to one"),
+            )
+        if kind == "nll" and not right:
+            raw = pairing.counts.get("raw classes sum to one", 0)
+            how = (
+                "probabilities without a log" if raw == pairing.calls else "scores that were never normalised"
+            )
+            return Finding("S03", "critical", {"nll_loss is given": how, "batches": pairing.calls})
+    return None
+
+
+def out_of_reach(case: Case) -> Finding | None:
+    """S04: targets lie where the last activation cannot go."""
+    for pairing in case.chart.pairings.values():
+        if len(pairing.outside) < 3:
+            continue
+        share = sum(pairing.outside) / len(pairing.outside)
+        if share <= 0.01 or pairing.kind in ("bce", "bce_logits", "kl"):
+            continue
+        evidence = {
+            "share of the targets out of reach": share,
+            "targets": [pairing.facts.get("lowest", math.nan), pairing.facts.get("highest", math.nan)],
+            "last operation": pairing.producer,
+        }
+        return Finding("S04", "critical", evidence)
+    return None
+
+
+def broadcast(case: Case) -> Finding | None:
+    """S05: each row is compared with all the others."""
+    for pairing in case.chart.pairings.values():
+        if pairing.counts.get("broadcast", 0) >= 3 and pairing.counts["broadcast"] > 0.8 * pairing.calls:
+            return Finding(
+                "S05", "critical", _evidence(pairing, "batches compared all with all", "broadcast")
+            )
+    return None
+
+
+def wrong_loss(case: Case) -> Finding | None:
+    """S06: class numbers as quantities, or quantities as classes."""
+    for pairing in case.chart.pairings.values():
+        facts = pairing.facts
+        if pairing.calls < 5 or "lowest" not in facts:
+            continue
+        values = facts["values"]
+        evidence = {
+            "loss": pairing.kind,
+            "different targets": len(values),
+            "targets": [facts["lowest"], facts["highest"]],
+        }
+        in_a_row = len(values) == facts["highest"] - facts["lowest"] + 1
+        if (
+            pairing.kind in NUMBERS
+            and facts["whole"]
+            and 3 <= len(values) <= 30
+            and in_a_row
+            and _is_label(case, pairing)
+        ):
+            return Finding("S06", "critical", evidence)
+        if (
+            pairing.kind == "cross_entropy"
+            and not facts["integer"]
+            and (facts["lowest"] < 0 or facts["highest"] > 1.001)
+        ):
+            return Finding("S06", "critical", evidence)
+    return None
+
+
+def _is_label(case: Case, pairing: Pairing) -> bool:
+    """One number a row, each value many times."""
+    return bool(pairing.facts["one_column"]) and pairing.facts["lowest"] in (0.0, 1.0)
+
+
+def bent(case: Case) -> Finding | None:
+    """S07: the loss is clamped, turned round, or summed so that its size hangs on the batch."""
+    counts = case.chart.counts
+    for event in ("loss turned round", "loss clamped"):
+        if counts.get(event, 0) >= 3:
+            return Finding("S07", "critical", {"updates": counts[event]}, event)
+    pairing = case.pairing
+    if pairing is not None and pairing.reduction == "sum" and (case.unstable or case.stuck):
+        return Finding(
+            "S07",
+            "critical",
+            {"the loss is a sum over rows": pairing.rows, "first loss": case.first},
+            fix="reduction='mean'",
+        )
+    flat = (
+        len(case.losses) >= 20 and float(case.losses[-20:].std()) == 0 and counts.get("gradient zero", 0) >= 5
+    )
+    if flat and not case.broken:
+        return Finding(
+            "S07",
+            "warning",
+            {"the loss stays at": case.end, "looks with a gradient of zero": counts["gradient zero"]},
+        )
+    return None
+
+
+def _evidence(pairing: Pairing, words: str, name: str) -> dict[str, object]:
+    found: dict[str, object] = {
+        words: f"{pairing.counts.get(name, 0)} of {pairing.calls}",
+        "loss": pairing.kind,
+    }
+    return found | ({"made by": pairing.producer} if pairing.producer else {})

@@ -1,0 +1,69 @@
+"""A sample of the training rows: do neighbours share their labels, and does one feature tell them all?
+
+The answers depend on the sample alone and are remembered, since rules are asked again and again.
+"""
+
+# N rows, F features, K neighbours
+
+from functools import lru_cache
+
+import numpy as np
+
+from didact.doctor.chart import Rows
+
+K = 5
+FEWEST = 100
+
+
+def neighbours(rows: Rows) -> np.ndarray | None:
+    """Targets of the nearest K rows of each, (N, K), by standardised features; None if that says nothing."""
+    x, y = rows.inputs, rows.targets
+    if x is None or y is None or len(x) < FEWEST or y.size != len(y) or not np.isfinite(x).all():
+        return None
+    return _neighbours(x.tobytes(), x.shape, y.reshape(-1).tobytes(), y.dtype.str)
+
+
+@lru_cache(maxsize=4)
+def _neighbours(data: bytes, shape: tuple[int, int], labels: bytes, kind: str) -> np.ndarray:
+    x, y = np.frombuffer(data, np.float32).reshape(shape), np.frombuffer(labels, np.dtype(kind))
+    spread = x.std(0)
+    x = (x - x.mean(0))[:, spread > 1e-12] / spread[spread > 1e-12]
+    square = (x**2).sum(1)
+    distance = square[:, None] + square - 2 * x @ x.T
+    np.fill_diagonal(distance, np.inf)
+    return y[np.argpartition(distance, K, axis=1)[:, :K]]
+
+
+def told_by_each(rows: Rows, classes: bool) -> np.ndarray | None:
+    """What each feature tells alone, (F,): 1 when labels change along it no more than needed, 0 at chance.
+
+    For quantities the share of their variance that neighbours along the feature explain.
+    """
+    x, y = rows.inputs, rows.targets
+    if x is None or y is None or y.size != len(y) or not np.isfinite(x).all():
+        return None
+    return _told(x.tobytes(), x.shape, y.reshape(-1).tobytes(), y.dtype.str, classes)
+
+
+@lru_cache(maxsize=4)
+def _told(data: bytes, shape: tuple[int, int], labels: bytes, kind: str, classes: bool) -> np.ndarray:
+    x, y = np.frombuffer(data, np.float32).reshape(shape), np.frombuffer(labels, np.dtype(kind))
+    mixed = np.random.default_rng(0).permutation(len(y))  # rows of equal value in no order of their labels
+    ordered = y[mixed][np.argsort(x[mixed], axis=0, kind="stable")]
+    lively = x.max(0) > x.min(0)
+    if classes:
+        return np.where(lively, _agreement(ordered, y), 0.0)
+    variance = float(np.var(y))
+    return (
+        np.where(lively, 1 - np.diff(ordered, axis=0).var(0) / (2 * variance), 0.0)
+        if variance
+        else np.zeros(shape[1])
+    )
+
+
+def _agreement(ordered: np.ndarray, y: np.ndarray) -> np.ndarray:
+    counts = np.unique(y, return_counts=True)[1]
+    needed = (len(counts) - 1) / (len(y) - 1)
+    expected = 1 - float(((counts / counts.sum()) ** 2).sum())
+    changes = (ordered[1:] != ordered[:-1]).mean(0)
+    return 1 - np.maximum(changes - needed, 0.0) / max(expected - needed, 1e-9)

@@ -1,0 +1,280 @@
+"""O: gradients, steps and rates."""
+
+import math
+
+import numpy as np
+
+from didact.doctor.chart import Weight
+from didact.doctor.course import Case, at_step
+from didact.doctor.finding import Finding
+
+
+def rate_too_high(case: Case) -> Finding | None:
+    """O01: the loss rises early, or updates are as large as weights, and it does not recover."""
+    if case.game or case.updates < 10:
+        return None
+    large = case.early_ratio > case.at.large_update
+    bad = case.broken or case.left > 0.7 or case.lost
+    if not (bad and (case.unstable or large)):
+        return None
+    rate = _rate(case)
+    evidence = {
+        "highest loss over the first": float(case.smooth.max() / case.first) if case.first else math.nan,
+        "largest update over its weight": case.early_ratio,
+        "healthy": f"below {case.at.large_update:g}",
+        "learning rate": rate,
+    }
+    fix = f"lr={rate / 10:g}: a tenth of {rate:g}"
+    return Finding("O01", "critical", evidence, fix=fix, picture=_curve(case))
+
+
+def rate_too_low(case: Case) -> Finding | None:
+    """O02: updates are tiny beside their weights and the loss hardly falls."""
+    if case.game or case.broken or not case.long_enough or not case.ratio < case.at.small_update:
+        return None
+    after = at_step(case.chart.losses, min(100, case.updates - 1))
+    if after < 0.7 * case.first or case.left < 0.6:
+        return None
+    rate = _rate(case)
+    evidence = {
+        "median update over its weight": case.ratio,
+        "healthy": f"{case.at.small_update:g} to 0.01",
+        "loss after 100 updates over the first": after / case.first,
+        "learning rate": rate,
+    }
+    factor = 10.0 ** max(1, round(math.log10(2e-3 / max(case.ratio, 1e-9))))
+    return Finding(
+        "O02",
+        "critical",
+        evidence,
+        fix=f"lr={rate * factor:g}: {factor:g} times {rate:g}",
+        picture=_curve(case),
+    )
+
+
+def odd_settings(case: Case) -> Finding | None:
+    """O03: momentum, betas or epsilon far from what everybody uses."""
+    for settings in case.chart.settings:
+        betas = settings.get("betas") or (0.0, 0.0)
+        odd = {
+            "momentum": settings.get("momentum", 0) >= 0.99,
+            "eps": settings.get("eps", 0) > 1e-3,
+            "betas": betas[0] >= 0.99 or 0 < betas[1] < 0.8,
+        }
+        names = [name for name, is_odd in odd.items() if is_odd]
+        if names:
+            symptom = (case.slow or case.unstable) and not case.game
+            return Finding("O03", "warning" if symptom else "hint", {name: settings[name] for name in names})
+    return None
+
+
+def schedule(case: Case) -> Finding | None:
+    """O04: the rate is gone before the run has learned, or climbs without end."""
+    rates = [r for _, r in case.chart.rates if math.isfinite(r)]
+    if len(rates) < 20 or case.game:
+        return None
+    peak = int(np.argmax(rates))
+    gone = next((k for k in range(peak, len(rates)) if rates[k] < case.at.rate_gone * rates[peak]), None)
+    picture = {
+        "kind": "curve",
+        "title": "learning rate",
+        "points": list(enumerate(rates))[:: max(1, len(rates) // 400)],
+        "log": True,
+    }
+    if gone is not None and gone - peak < case.at.rate_early * len(rates) and case.left > 0.25:
+        evidence = {
+            "updates until a hundredth of its peak": gone - peak,
+            "updates in all": len(rates),
+            "loss left of ignorance": case.left,
+        }
+        return Finding("O04", "critical", evidence, picture=picture)
+    rising = (
+        rates[-1] > 10 * rates[0] and rates[-1] == max(rates) and rates[len(rates) // 2] < 0.9 * rates[-1]
+    )
+    if rising and (case.unstable or case.lost or case.slow):
+        return Finding(
+            "O04", "critical", {"rate at the start": rates[0], "at the end": rates[-1]}, picture=picture
+        )
+    return None
+
+
+def never_zeroed(case: Case) -> Finding | None:
+    """O05: at no backward between two updates were the gradients empty."""
+    kept, zeroed = (case.chart.counts.get(name, 0) for name in ("updates without zeroing", "updates zeroed"))
+    if kept < 5 or kept < 10 * zeroed:
+        return None
+    return Finding("O05", "critical", {"updates with the gradients of those before": kept, "zeroed": zeroed})
+
+
+def not_in_optimizer(case: Case) -> Finding | None:
+    """O06: parameters get a gradient and no optimizer has them; or it has others in their place."""
+    left = [w for w in case.chart.weights if w.trainable and not w.in_optimizer and w.received >= 2]
+    if left and case.chart.step >= 3:
+        count = sum(w.in_optimizer for w in case.chart.weights)
+        evidence = {
+            "parameters left out": len(left),
+            "in the optimizer": count,
+            "of another model": case.chart.strangers,
+        }
+        return Finding("O06", "critical", evidence, ", ".join(w.name for w in left[:4]))
+    return None
+
+
+def vanishing(case: Case) -> Finding | None:
+    """O07: the first layers hear almost nothing of the loss."""
+    ordered = _in_order(case)
+    if len(ordered) < 4 or not case.stuck:
+        return None
+    shares = []
+    for look in case.chart.looks:
+        relative = [look.gradient[i] / max(look.weight[i], 1e-12) for i in ordered]
+        if all(math.isfinite(r) for r in relative) and relative[-1] > 0:
+            shares.append(max(relative[0], 1e-30) / relative[-1])
+    low = [share for share in shares if share < case.at.vanished]
+    if not shares or len(low) < 0.9 * len(shares):
+        return None
+    names = [case.chart.weights[i].name for i in ordered]
+    last = case.chart.looks[-1]
+    evidence = {
+        "gradient of the first layer over the last": float(np.median(shares)),
+        "healthy": f"above {case.at.vanished:g}",
+        "layers": len(ordered),
+    }
+    picture = {
+        "kind": "bars",
+        "title": "gradient by depth",
+        "values": {n: float(last.gradient[i]) for n, i in zip(names, ordered, strict=True)},
+        "log": True,
+    }
+    return Finding("O07", "critical", evidence, names[0], picture=picture)
+
+
+def exploding(case: Case) -> Finding | None:
+    """O08: numbers that are not finite, or gradients a hundred times their usual size."""
+    counts, norms = case.chart.counts, [n for _, n in case.chart.norms]
+    picture = {
+        "kind": "curve",
+        "title": "norm of the gradient",
+        "points": [(s, n) for s, n in case.chart.norms if math.isfinite(n)],
+        "log": True,
+    }
+    if counts.get("loss not finite") or counts.get("gradient not finite"):
+        where = case.chart.where.get("weight not finite") or case.chart.where.get("gradient not finite", "")
+        evidence = {"losses that are not finite": counts.get("loss not finite", 0), "updates": case.updates}
+        return Finding("O08", "critical", evidence, where, picture=picture)
+    if len(norms) < 20:
+        return None
+    spikes = [
+        n
+        for k, n in enumerate(norms[10:], 10)
+        if n > case.at.spike * float(np.median(norms[max(0, k - 50) : k]) + 1e-12)
+    ]
+    if len(spikes) < 3 or not (case.slow or case.unstable or case.lost) or case.game:
+        return None
+    over = max(spikes) / float(np.median(norms))
+    evidence = {"spikes": float(len(spikes)), "largest over the median": over}
+    return Finding("O08", "critical", evidence, picture=picture)
+
+
+def forgets(case: Case) -> Finding | None:
+    """O09: the loss hears nothing of the first places of a sequence, and it does not learn."""
+    by_place = case.chart.probes.get("memory")
+    if not by_place or not (case.stuck or case.slow) or not case.chart.modules.get("recurrent"):
+        return None
+    quarter = max(1, len(by_place) // 4)
+    first, last = float(np.mean(by_place[:quarter])), float(np.mean(by_place[-quarter:]))
+    if last <= 0 or first / last >= case.at.forgotten or not case.chart.probes.get("answers last"):
+        return None
+    evidence = {
+        "gradient at the first places over the last": first / last,
+        "healthy": f"above {case.at.forgotten:g}",
+        "places": len(by_place),
+    }
+    picture = {
+        "kind": "curve",
+        "title": "what the loss hears of each place",
+        "points": list(enumerate(by_place)),
+        "log": True,
+    }
+    return Finding("O09", "critical", evidence, picture=picture)
+
+
+def detached(case: Case) -> Finding | None:
+    """O10: layers ran, the optimizer has them, and no gradient ever came."""
+    cut = case.chart.counts.get("loss without a graph", 0)
+    if cut >= 3:
+        return Finding("O10", "critical", {"losses without a graph": cut}, "the loss itself")
+    silent = [
+        w
+        for w in case.chart.weights
+        if w.trainable and w.in_optimizer and w.used and not w.received and w.empty >= 3
+    ]
+    if not silent or case.chart.step < 3:
+        return None
+    evidence = {
+        "parameters without a gradient": len(silent),
+        "of": len(case.chart.weights),
+        "looks": max(w.empty for w in silent),
+    }
+    return Finding("O10", "critical", evidence, ", ".join(w.name for w in silent[:4]))
+
+
+def clipped(case: Case) -> Finding | None:
+    """O11: nearly every gradient is cut to a fraction of its length, and learning is slow."""
+    found = case.chart.clipped
+    if len(found) < 10 or not (case.slow or not case.good()):
+        return None
+    cut = [norm / limit for _, norm, limit in found if limit > 0 and norm > limit]
+    if len(cut) < case.at.clip_share * len(found) or float(np.median(cut)) < case.at.clip_ratio:
+        return None
+    limit, usual = found[-1][2], float(np.quantile([norm for _, norm, _ in found], 0.9))
+    evidence = {
+        "share clipped": len(cut) / len(found),
+        "median norm over the limit": float(np.median(cut)),
+        "limit": limit,
+    }
+    return Finding(
+        "O11",
+        "critical",
+        evidence,
+        fix=f"clip at {usual:.2g}, the 90th percentile of the norms, not {limit:g}",
+    )
+
+
+def not_applied(case: Case) -> Finding | None:
+    """O12: gradients came and the weights stayed as they were."""
+    counts = case.chart.counts
+    lost = counts.get("gradients lost", 0)
+    still, moved = counts.get("updates that moved nothing", 0), counts.get("updates that moved", 0)
+    if case.chart.step == 0 and (lost >= 5 or case.chart.backwards >= 100):
+        return Finding("O12", "critical", {"backward passes": case.chart.backwards, "updates": 0})
+    if still >= 3 and not moved:
+        return Finding("O12", "critical", {"updates that moved nothing": still})
+    return None
+
+
+def _in_order(case: Case) -> list[int]:
+    """Positions of the trained matrices, in the order of the forward pass."""
+    wide = [(w.order, i) for i, w in enumerate(case.chart.weights) if _is_layer(w)]
+    return [i for _, i in sorted(wide)]
+
+
+def _is_layer(weight: Weight) -> bool:
+    return (
+        weight.order >= 0
+        and len(weight.shape) > 1
+        and weight.kind in ("linear", "conv", "other")
+        and weight.trainable
+    )
+
+
+def _rate(case: Case) -> float:
+    return max((r for _, r in case.chart.rates if math.isfinite(r)), default=math.nan)
+
+
+def _curve(case: Case) -> dict[str, object]:
+    return {
+        "kind": "curve",
+        "title": "training loss",
+        "points": [p for p in case.chart.losses if math.isfinite(p[1])][:2000],
+    }

@@ -1,0 +1,103 @@
+"""P: what is done to inputs and targets before the network sees them."""
+
+import math
+
+import numpy as np
+
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+
+
+def unscaled(case: Case) -> Finding | None:
+    """P01: features of very different scale, or far from zero; alone only a hint."""
+    found = case.chart.rows.moments.get("train")
+    if found is None or found[0] < 20:
+        return None
+    n, mean, square = found
+    std = np.sqrt(square / n)
+    lively = std > 1e-8 * max(float(np.abs(mean).max()), 1.0)
+    if not lively.any():
+        return None
+    ratio = float(std[lively].max() / np.median(std[lively]))
+    spread = float(std[lively].max() / std[lively].min())
+    offset = float(np.median(np.abs(mean[lively]) / std[lively]))
+    size = float(np.sqrt((square / n + mean**2).mean()))
+    scale = spread > case.at.scales and ratio > 5 and std.max() > 3
+    if not (scale or offset > case.at.offset or size > 30):
+        return None
+    column = int(np.argmax(std))
+    evidence = {
+        "largest over smallest deviation": spread,
+        "distance from zero in deviations": offset,
+        "size of a feature": size,
+        "healthy": "deviations alike, means near 0, sizes near 1",
+    }
+    symptom = case.stuck or case.unstable or case.lost or (case.slow and not case.good())
+    picture = {
+        "kind": "bars",
+        "title": "deviation of each feature",
+        "values": {str(k): float(s) for k, s in enumerate(std[:40])},
+    }
+    return Finding("P01", "critical" if symptom else "hint", evidence, f"feature {column}", picture=picture)
+
+
+def differs(case: Case) -> Finding | None:
+    """P02: the inputs of validation have other moments than those of training."""
+    train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
+    if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 20:
+        return None
+    std, other = np.sqrt(train[2] / train[0]), np.sqrt(val[2] / val[0])
+    size = max(float(std.max()), float(other.max()))
+    lively = (std > 1e-3 * size) | (other > 1e-3 * size)
+    if not lively.any():
+        return None
+    floor = 1e-6 * size
+    ratio = float(np.median((other[lively] + floor) / (std[lively] + floor)))
+    scale = np.maximum(np.minimum(std, other) if ratio > case.at.moments else std, floor)[lively]
+    gap = np.abs(val[1] - train[1])[lively]
+    error = np.sqrt(std[lively] ** 2 / train[0] + other[lively] ** 2 / val[0]) + floor
+    moved = float(((gap > case.at.shift * scale) & (gap > 6 * error)).mean())
+    outside = ratio > case.at.moments or ratio < 1 / case.at.moments
+    if not outside and moved < case.at.shifted_share:
+        return None
+    evidence = {
+        "deviation in validation over training": ratio,
+        "healthy": f"{1 / case.at.moments:g} to {case.at.moments:g}",
+        "share of features whose mean moved": moved,
+    }
+    return Finding("P02", "critical", evidence)
+
+
+def hard_augmentation(case: Case) -> Finding | None:
+    """P03: validation is far better than training, and no dropout explains it."""
+    if case.chart.modules.get("dropout", 0) or case.game or not case.classes:
+        return None
+    better = [e for e in case.chart.epochs if e.val_accuracy > e.train_accuracy + case.at.too_regular]
+    better = [e for e in better if e.val_rows >= 30]
+    if len(better) < 3 or better[-1] is not case.chart.epochs[-1]:
+        return None
+    last = better[-1]
+    return Finding(
+        "P03", "warning", {"validation accuracy": last.val_accuracy, "training accuracy": last.train_accuracy}
+    )
+
+
+def far_targets(case: Case) -> Finding | None:
+    """P04: targets so far from the first outputs that the run is spent on reaching them."""
+    pairing = case.pairing
+    if (
+        pairing is None
+        or pairing.kind not in ("mse", "l1", "smooth_l1", "huber")
+        or not case.sure
+        or not case.long_enough
+    ):
+        return None
+    if case.first < case.at.far_target * case.baseline or case.end < 0.9 * case.baseline:
+        return None
+    evidence = {
+        "mean of the targets": pairing.facts.get("middle", math.nan),
+        "their deviation": pairing.facts.get("spread", math.nan),
+        "first loss over that of the best constant": case.first / case.baseline,
+        "last loss over it": case.left,
+    }
+    return Finding("P04", "critical", evidence)
