@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # room: the rooms it may import, besides it
     "draw": set(),
     "syllabus": set(),
     "anatomy": {"nn", "draw"},
-    "doctor": {"nn"},
+    "doctor": {"nn", "draw"},
     "see": {"nn", "draw"},
     "models": {"nn"},
     "data": {"nn"},

@@ -109,6 +109,7 @@ class Epoch:
     val_loss: float = math.nan
     val_accuracy: float = math.nan
     val_rows: int = 0
+    measured: bool = False  # the validation accuracy is our own
     told: dict[str, float] = field(default_factory=dict)  # metrics handed to on_epoch
     in_train: tuple[float, float] | None = None  # (loss, accuracy) of one kept batch, training mode
     in_eval: tuple[float, float] | None = None
@@ -120,7 +121,7 @@ class Rows:
     """A sample of the rows that were trained on, and what is known of all of them.
 
     Attributes:
-        inputs: (N, F) a sample, of at most a thousand features each.
+        inputs: (N, F) a sample, of at most a thousand features each; ``table``: they were rows of numbers.
         targets: (N,) or (N, K).
         hashes: Of every row seen in training and in validation.
         changed: Rows seen again with another target, of how many seen again.
@@ -131,6 +132,7 @@ class Rows:
     inputs: np.ndarray | None = None
     targets: np.ndarray | None = None
     integer: bool = False
+    table: bool = False
     train: set[int] = field(default_factory=set)
     train_seen: int = 0
     repeated: int = 0  # rows met twice in the first epoch

@@ -61,18 +61,20 @@ class Case:
     @property
     def baseline(self) -> float:
         """What the best constant answer costs; the first loss where that is not known."""
-        known = self.pairing.baseline if self.pairing else math.nan
-        return known if math.isfinite(known) and known > 0 else self.first
+        return self.pairing.baseline if self.sure and self.pairing else self.first
 
     @property
     def sure(self) -> bool:
-        """Whether the baseline is more than the first loss."""
-        return self.pairing is not None and math.isfinite(self.pairing.baseline) and self.pairing.baseline > 0
+        """Whether the baseline is known, which takes a loss that is known and stands alone."""
+        if self.pairing is None or not 0 < self.pairing.baseline < math.inf:
+            return False
+        return self.chart.counts.get("losses of several parts", 0) < 0.5 * self.pairing.calls
 
     @property
     def game(self) -> bool:
-        """Several optimizers with losses of their own: nothing has to fall."""
-        return len(self.chart.by_group) > 1
+        """Several optimizers that step in turn, on losses of their own: nothing has to fall."""
+        groups = [{step for step, _ in series} for series in self.chart.by_group.values()]
+        return len(groups) > 1 and not set.intersection(*groups)
 
     @property
     def updates(self) -> int:
@@ -107,12 +109,16 @@ class Case:
         return self.long_enough and not self.game and not self.left <= self.at.slow
 
     @property
-    def unstable(self) -> bool:
-        """The loss rose above its beginning, or is not finite."""
+    def rose(self) -> bool:
+        """The loss rose above its beginning, early."""
         early = self.smooth[: self.at.early]
-        return self.broken or bool(
-            len(early) and early.max() > self.at.unstable * max(self.first, self.baseline)
-        )
+        early = early[np.isfinite(early)]
+        return bool(len(early) and early.max() > self.at.unstable * max(self.first, self.baseline))
+
+    @property
+    def unstable(self) -> bool:
+        """The loss rose, or is not finite."""
+        return self.broken or self.rose
 
     @property
     def lost(self) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from didact.doctor.chart import Chart
 from didact.doctor.finding import Finding, Report
@@ -74,9 +75,11 @@ class Doctor:
         self.chart, self.limits = Chart(), limits
         self.fail_fast, self.quiet = fail_fast, quiet
         self.observer = Observer(self.chart, Pace(budget))
+        self.observer.finished = self._finished
         self.seen: dict[str, int] = {}
         self._stack = ExitStack()
         self._shown = False
+        self._awaited: Optimizer | None = None  # its closure has not run yet
 
     def on_start(
         self,
@@ -96,10 +99,16 @@ class Doctor:
         models = _named(model, "")
         if isinstance(loss_fn, nn.Module) and any(True for _ in loss_fn.parameters()):
             models["loss"] = loss_fn
-        self._try(self.observer.admit, models, list(_named(optimizer, "").values()))
+        self.admit(models, list(_named(optimizer, "").values()))
+        self._stack.callback(register_optimizer_step_pre_hook(self._await_closure).remove)
+        self._stack.enter_context(listening(_Guarded(self)))
+
+    def admit(self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer] = ()) -> None:
+        """Watch these too, by the name they go by; also while the run goes on."""
+        models = {name: unwrapped(model) for name, model in models.items()}
+        self._try(self.observer.admit, models, optimizers)
         for each in models.values():
             self._listen_to(each)
-        self._stack.enter_context(listening(_Guarded(self)))
 
     def on_step(self, loss: Any = None, batch: Any = None) -> None:
         """After an update or a micro-batch.
@@ -129,16 +138,22 @@ class Doctor:
 
     def report(self) -> Report:
         """What the doctor thinks so far."""
-        self._try(self.observer.register.settle)
+        self._try(self._settle)
         found = conclude(self.chart, self.limits, self.seen)
         return Report(tuple(found), self.chart.step, len(self.chart.epochs))
 
     def close(self) -> None:
         """Stop watching: every hook and tap is taken away. ``report`` still works."""
+        self._try(self._settle)
         if self.observer.epochs.validation.passes:
             self._try(self.observer.close_epoch, {}, {})
         self._stack.close()
         self.chart.finished = True
+
+    def _settle(self) -> None:
+        if self.observer.stepped:
+            self.observer.finish()
+        self.observer.register.settle()
 
     # Hearing
 
@@ -147,7 +162,8 @@ class Doctor:
             (model.register_forward_pre_hook, self.observer.pass_begins),
             (functools.partial(model.register_forward_hook, always_call=True), self.observer.pass_ends),
         ):
-            hook = Hook(functools.partial(self._try, method), self.observer.idle)
+            idle = functools.partial(self._try, self.observer.idle)
+            hook = Hook(functools.partial(self._try, method), idle)
             self._stack.callback(register(hook, with_kwargs=True).remove)
 
     def _listen_to_parts(self) -> None:
@@ -168,10 +184,34 @@ class Doctor:
             self.chart.errors.append(f"{type(error).__name__} in {place}: {error}")
             return None
 
+    def _await_closure(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        """``step(closure)`` computes its gradients itself: look at the update once it has."""
+        self._awaited = None
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if not callable(closure):
+            return None
+        self._awaited = optimizer
+
+        def observed() -> Any:
+            loss = closure()
+            if self._awaited is optimizer:  # the first time
+                self._awaited = None
+                self._try(self._before_step, optimizer)
+            return loss
+
+        if len(args) > 1:
+            return (args[0], observed, *args[2:]), kwargs
+        return args, {**kwargs, "closure": observed}
+
+    def _before_step(self, optimizer: Optimizer) -> None:
+        if self._awaited is not optimizer:
+            self.observer.before_step(optimizer)
+
     def _after_step(self, optimizer: Optimizer) -> None:
         self.observer.after_step(optimizer)
-        if self.observer.quiet:
-            return
+
+    def _finished(self) -> None:
+        """An update is written down."""
         if self.chart.step == 1 and not self.observer.met:
             self._listen_to_parts()
         if self.chart.step in CHECKPOINTS:
@@ -209,7 +249,7 @@ class _Guarded:
         self.heard_clipping = guarded(observer.heard_clipping)
         self.heard_scale = guarded(observer.heard_scale)
         self.heard_batch = guarded(observer.heard_batch)
-        self.before_step = guarded(observer.before_step)
+        self.before_step = guarded(doctor._before_step)
         self.after_step = guarded(doctor._after_step)
 
     @property
@@ -245,6 +285,13 @@ def watch(
         yield doctor
     finally:
         doctor.close()
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """What a wrapper such as DistributedDataParallel holds, which has the names and is called in turn."""
+    while list(model._modules) == ["module"] and not model._parameters:
+        model = model.get_submodule("module")
+    return model
 
 
 def _named(given: Any, alone: str) -> dict[str, Any]:

@@ -126,6 +126,7 @@ class Epochs:
             val_loss=_first(at.loss, _told(val, "loss")),
             val_accuracy=_first(at.accuracy, _told(val, "acc")),
             val_rows=at.rows,
+            measured=at.answers > 0,
             told=told,
             predicted=at.predicted or tally.predicted,
         )

@@ -31,7 +31,7 @@ class Limits:
     moments: float = 2.0
     shift: float = 0.5  # standard deviations
     shifted_share: float = 0.25
-    far_target: float = 5.0  # of the variance
+    far_target: float = 3.0  # of the variance
 
     # layers
     saturated: float = 0.5
@@ -63,6 +63,7 @@ class Limits:
     gap: float = 0.1  # of accuracy
     too_regular: float = 0.2
     falling: float = 0.02  # of the loss, an epoch
+    hardly: int = 120  # updates
     small_batch: int = 8
     modes: float = 0.5
     waiting: float = 0.5

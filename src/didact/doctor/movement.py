@@ -83,6 +83,8 @@ class Movement:
         empty = [p for p in parameters_of([optimizer]) if p.grad is None and p.requires_grad]
         chart.strangers = sum(id(p) not in known for p in empty)
         self._count_received(mine)
+        if chart.looks and chart.looks[-1].step == chart.step:  # another optimizer, the same gradients
+            return
         have = [i for i, p in enumerate(self.parameters) if p.grad is not None and not p.grad.is_sparse]
         norms = _norms([self.parameters[i].grad for i in have])
         sizes = _norms([self.parameters[i] for i in have])
@@ -94,9 +96,7 @@ class Movement:
             chart.weights[i].received += gradient > 0 or not math.isfinite(gradient)
             if not math.isfinite(gradient):
                 chart.count("gradient not finite", chart.weights[i].name)
-        look.norm = math.sqrt(
-            sum(g * g for i, g in zip(have, norms, strict=True) if id(self.parameters[i]) in mine)
-        )
+        look.norm = math.sqrt(sum(norm * norm for norm in norms))
         if look.norm == 0:
             chart.count("gradient zero")
         chart.norms.append((chart.step, look.norm))
@@ -113,9 +113,15 @@ class Movement:
 
     def remember(self) -> None:
         """Keep the weights as they are, to see how far they move."""
+        if self.before:
+            return
         self._check_twins()
         if sum(p.numel() for p in self.parameters) <= LARGE:
             self.before = [p.detach().clone() for p in self.parameters]
+
+    def forget(self) -> None:
+        """An update is over."""
+        self.before, self.stepped = [], True
 
     def _check_twins(self) -> None:
         """Units that started alike: have they come apart?"""
@@ -125,14 +131,14 @@ class Movement:
                 weight.twins = weight.still_twins = bool((flat == flat[:1]).all())
 
     def updates(self, optimizer: Optimizer) -> None:
-        """How far each weight moved, in lengths of itself."""
-        before, self.before = self.before, []
+        """How far each weight of this optimizer moved, in lengths of itself."""
+        before, mine = self.before, self.held[id(optimizer)]
         if not before or not self.chart.looks or self.chart.looks[-1].step != self.chart.step:
             return
         look = self.chart.looks[-1]
         moved = _norms(torch._foreach_sub([p.detach() for p in self.parameters], before))
         for i, (length, size) in enumerate(zip(moved, _norms(before), strict=True)):
-            if size > 0 and not math.isnan(look.gradient[i]):
+            if size > 0 and id(self.parameters[i]) in mine and not math.isnan(look.gradient[i]):
                 look.ratio[i] = length / size
         if rate_of(optimizer) > 0 and np.nan_to_num(look.gradient).any():
             self.chart.count("updates that moved" if any(moved) else "updates that moved nothing")

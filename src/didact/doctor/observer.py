@@ -5,17 +5,19 @@ it was validation, or a model that only supplies others. Between two passes lie 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from didact.doctor.activity import Activity
-from didact.doctor.chart import Chart
+from didact.doctor.batches import Batches
+from didact.doctor.chart import Chart, Look
 from didact.doctor.epochs import Epochs
 from didact.doctor.hooks import Hook
 from didact.doctor.movement import Movement
@@ -56,7 +58,7 @@ class Observer:
         self.rivals = Rivals(chart)
         self.ignorance: dict[str, Ignorance] = {}
         self.close, self.reading, self.quiet, self.busy = True, True, False, False
-        self.begun = self.ended = 0.0  # the first pass of this update; the end of the one before
+        self.begun = self.ended = self.before = 0.0  # first pass of this update; ends of the last two
         self.running: dict[str, ExitStack] = {}  # passes that have begun
         self.traces: dict[str, Operations] = {}
         self.passes: list[Pass] = []  # of this update
@@ -64,28 +66,36 @@ class Observer:
         self.heard: list[LossCall] = []  # of this update
         self.loss: float | None = None
         self.scale = 1.0
-        self.loader_batch: Any = None
-        self.told_targets: Tensor | None = None
-        self.before: tuple[list[Pass], list[LossCall], bool] = (
-            [],
-            [],
-            True,
-        )  # of the update before; rows known
+        self.raw, self.parts = 0.0, 1.0  # what was differentiated; the loss is so many times that
+        self.batches = Batches()
+        self.told_loss: float | None = None
+        self.stepped = False  # an optimizer has, and the update is not written down yet
+        self.finished: Callable[[], None] = lambda: None  # called when it is
         self.asked = self.met = False  # the probes' questions were put; some pass was met
 
     def idle(self) -> bool:
         """Whether a pass that begins now is of no interest: one that learns, in a quiet update."""
+        if self.stepped:
+            self.finish()
         if not (self.quiet and torch.is_grad_enabled()):
             return False
         self.begun = self.begun or perf_counter()
         return True
 
     def admit(self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]) -> None:
-        """Describe the models and optimizers as they are now."""
-        self.models.update(models)
+        """Describe models and optimizers as they are now; what is known already keeps what was seen of it."""
+        self.models.update({name: _plain(model) for name, model in models.items()})
         self.entries.update(models)
         self.optimizers += [o for o in optimizers if all(o is not known for known in self.optimizers)]
+        seen = {id(p): weight for p, weight in zip(self.parameters, self.chart.weights, strict=True)}
         self.parameters = describe(self.chart, self.models, self.optimizers)
+        for k, parameter in enumerate(self.parameters if self.chart.step else ()):
+            if id(parameter) in seen:
+                now, self.chart.weights[k] = self.chart.weights[k], seen[id(parameter)]
+                self.chart.weights[k].in_optimizer = now.in_optimizer
+        for look in self.chart.looks:
+            _widen(look, len(self.parameters))
+        self.movement.before = []
         self.activity.admit(self.parameters)
         self.movement.admit(self.parameters, self.optimizers)
 
@@ -97,6 +107,8 @@ class Observer:
 
     def pass_begins(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A model is called."""
+        if self.stepped:
+            self.finish()
         self.begun = self.begun or perf_counter()
         name = self.name_of(model)
         if self.busy or name is None or name in self.running:
@@ -149,7 +161,7 @@ class Observer:
     def heard_batch(self, batch: Any) -> None:
         """A loader gave a batch."""
         if not self.busy:
-            self.loader_batch = batch
+            self.batches.heard(batch)
 
     def heard_clipping(self, norm: Tensor, limit: float) -> None:
         """Gradients of this norm are clipped to a limit."""
@@ -160,8 +172,11 @@ class Observer:
         """A loss is about to be differentiated."""
         if self.busy:
             return
+        if self.stepped:
+            self.finish()
         self.chart.backwards += 1
         value, self.scale = float(loss.detach()) / self.scale, 1.0
+        self.raw, value = value, value * self.parts
         if self.epochs.validation.passes:
             with self._apart():
                 self.epochs.learning_again()
@@ -179,13 +194,17 @@ class Observer:
         calls, self.calls = self.calls, []
         self.heard += calls
         if len(calls) != 1 or calls[0].value.numel() != 1:
+            self.chart.count("losses of several parts" if calls else "losses by hand")
             return value
         told = float(calls[0].value)
-        if told and abs(value + told) < 1e-6 * abs(told):
+        if told and abs(self.raw + told) < 1e-6 * abs(told):
             self.chart.count("loss turned round")
+            return told
         bounded = type(loss.grad_fn).__name__.startswith(("Clamp", "Minimum"))
-        if bounded and abs(value - told) > 1e-6 * abs(told):
+        if bounded and abs(self.raw - told) > 1e-6 * abs(told):
             self.chart.count("loss clamped")
+        if self.raw and math.isfinite(told / self.raw):
+            self.parts = told / self.raw
         return told
 
     # Updates
@@ -198,36 +217,35 @@ class Observer:
             self.optimizers.append(optimizer)
             self.movement.meet(optimizer)
         if not self.quiet:
-            if not self.asked:
-                self._ask()
             with self.pace.clocked():
                 self._look(optimizer)
         self._note_loss(optimizer)
 
     def _look(self, optimizer: Optimizer) -> None:
-        """Everything that can be seen before an update."""
+        """Everything that is gone after an update."""
         self.movement.tell_zeroed(optimizer)
-        if not self.close:
-            return
-        self._note_modes()
-        self._guess_loss()
-        for one in self.passes:
-            self.activity.read(one)
-        for call in self.heard[-4:]:
-            self._read_loss(call)
-        self.movement.gradients(optimizer)
-        if self.chart.step % SNAPSHOT == 0 or self.chart.step < 3:
-            self.movement.remember()
+        if not self.stepped:
+            self._note_modes()
+        if not self.asked:
+            self._ask()
+        if self.close:
+            for one in self.passes:
+                self.activity.read(one)
+            self.movement.gradients(optimizer)
+            if self.chart.step % SNAPSHOT == 0 or self.chart.step < 3:
+                self.movement.remember()
 
     def _note_loss(self, optimizer: Optimizer) -> None:
         chart, step = self.chart, self.chart.step
         if self.loss is not None:
             index = next(k for k, known in enumerate(self.optimizers) if known is optimizer)
             chart.by_group.setdefault(index, []).append((step, self.loss))
-            chart.losses.append((step, self.loss))
-            self.epochs.training.add_loss(self.loss, 1)
+            if not self.stepped:
+                chart.losses.append((step, self.loss))
+                self.epochs.training.add_loss(self.loss, 1)
         rate = optimizer.param_groups[0].get("lr", 0.0) if self.quiet else rate_of(optimizer)
-        chart.rates.append((step, float(rate)))
+        if not self.stepped:
+            chart.rates.append((step, float(rate)))
 
     def _note_modes(self) -> None:
         """Were dropout and batch norm in training mode? And which passes recorded a graph for nothing?"""
@@ -239,14 +257,24 @@ class Observer:
         if 0 < wasted < len(self.passes) and len(self.models) == 1:
             self.chart.count("validations with a graph")
 
-    def _guess_loss(self) -> None:
-        """A loss written by hand, where the loop's targets are known already."""
-        training = self._training
-        if self.heard or not training or self.loss is None:
+    def _guess_loss(self, training: Sequence[Pass]) -> None:
+        """A loss written by hand, where the targets are known."""
+        one, value = training[-1], self.loss if self.told_loss is None else self.told_loss
+        targets = self._targets(one)
+        if targets is None or value is None:
             return
-        targets = self._targets(training[-1])
-        if targets is not None:
-            self.heard.append(guess(training[-1].answer, targets, self.loss, training[-1].producer))
+        call = guess(one.answer, targets, value, one.producer)
+        self.heard.append(call)
+        if call.kind != "other" and self.raw and self.parts == 1:
+            self._rescale(float(call.value) / self.raw)
+
+    def _rescale(self, parts: float) -> None:
+        """A loss by hand was divided before its gradient was taken: follow it whole."""
+        if not math.isfinite(parts) or abs(parts - 1) < 1e-3:
+            return
+        self.parts, chart = parts, self.chart
+        for series in (chart.losses, *chart.by_group.values()):
+            series[:] = [(step, value * parts) for step, value in series]
 
     def _read_loss(self, call: LossCall) -> None:
         """Ranges, sums and shapes of what a loss was given."""
@@ -260,36 +288,51 @@ class Observer:
             pairing.baseline = cost if math.isfinite(cost) else pairing.baseline
 
     def after_step(self, optimizer: Optimizer) -> None:
-        """An optimizer has stepped: how far did each weight move, and how long did it take?"""
+        """An optimizer has stepped: how far did each weight move? Another may step on the same gradients."""
         if self.busy:
             return
-        chart, now = self.chart, perf_counter()
-        if self.ended and not self.close:
-            chart.seconds.append((chart.step, now - self.ended))
-            chart.waited += max(self.begun - self.ended, 0.0)
         if not self.quiet:
             with self.pace.clocked():
                 self.movement.updates(optimizer)
+        if not self.stepped:
+            self.before, self.ended = self.ended, perf_counter()
+        self.stepped = True
+
+    def finish(self) -> None:
+        """Write down the update that was made; called when the next one begins."""
+        chart, self.stepped = self.chart, False
+        if self.before and not self.close:
+            chart.seconds.append((chart.step, self.ended - self.before))
+            chart.waited += max(self.begun - self.before, 0.0)
+        if not self.quiet:
+            with self.pace.clocked():
                 self._read_update()
-        self.passes, self.heard, self.loss = [], [], None
-        self.loader_batch = self.told_targets = None
+        self.passes, self.heard, self.loss, self.told_loss = [], [], None, None
+        self.batches.used()
         self.epochs.updates += 1
         chart.step += 1
-        self.movement.stepped, self.begun = True, 0.0
+        self.movement.forget()
+        self.begun = 0.0
         self.close = self.pace.due(chart.step)
         self.reading = self.close or chart.step < READ or self.pace.affordable()
         self.quiet = not self.reading
-        self.ended = perf_counter()
+        self.finished()
 
     def _read_update(self) -> None:
-        """Rows, answers and rivals of the update that has just been made."""
+        """Losses, rows, answers and rivals of the update that has just been made."""
         training = self._training
-        known = not training or self._read_rows(training, self._targets(training[0]))
         if self.close:
             self.rivals.note(self.passes, len(self.models) > 1, self.chart.step)
-        if len(training) == 1 and self.heard:
-            self.epochs.keep(self.entries[training[0].name], training[0].inputs, self.heard[-1])
-        self.before = training, self.heard, known
+            if training and not self.heard:
+                self._guess_loss(training)
+            for call in self.heard[-4:]:
+                self._read_loss(call)
+        if not training:
+            return
+        self._read_rows(training[0], self._targets(training[0]))
+        one = training[-1]
+        if self.heard and one.answer.numel() == self.heard[-1].given.numel():
+            self.epochs.keep(_plain(self.entries[one.name]), one.inputs, self.heard[-1])
 
     @property
     def _training(self) -> list[Pass]:
@@ -297,33 +340,33 @@ class Observer:
 
     # Rows
 
-    def _read_rows(self, training: Sequence[Pass], targets: Tensor | None) -> bool:
-        """Inputs, targets and answers of an update; says whether the targets are known."""
-        x = training[0].inputs.tensor
+    def _read_rows(self, one: Pass, targets: Tensor | None) -> None:
+        """Inputs, targets and answers of a pass."""
+        x = one.inputs.tensor
         if x is None or x.dim() < 2:
-            return True
+            return
         if x.is_floating_point() and self.close:
             self._check_finite(x)
             self.register.moments(x, training=True)
         self.register.train(x, targets)
         if targets is None:
-            return False
+            return
         self.register.labels(targets, training=True)
         if self.close:
             self.register.looks_into(x, targets)
-        right = right_answers(training[-1].answer, targets)
+        right = right_answers(one.answer, targets)
         if right:
             self.epochs.training.add_answers(*right)
             self.chart.accuracy.append((self.chart.step, float(right[1].double().mean())))
-        return True
 
     def _targets(self, one: Pass) -> Tensor | None:
         """What belongs to the inputs: as the loop told, as the loader gave it, or as a loss was given it."""
-        found = self.told_targets
-        if found is None and self.loader_batch is not None:
-            found = targets_in(self.loader_batch, one.inputs.tensor)
+        found, training = one.targets, self._training
+        if found is None:
+            found = targets_in(self.batches.of(one.inputs.tensor), one.inputs.tensor)
         if found is None and self.heard:
-            found = self.heard[-1].target
+            same = len(self.heard) == len(training) and one in training
+            found = self.heard[training.index(one) if same else -1].target
         return found.detach() if found is not None else None
 
     def _check_finite(self, x: Tensor) -> None:
@@ -361,8 +404,11 @@ class Observer:
             if x is not None and targets is not None:
                 self.register.looks_into(x, targets)
             call = self.heard[-1] if self.heard else None
+            if call is None and targets is not None and self.loss is not None:
+                call = guess(one.answer, targets, self.loss, one.producer)
             shifted = self.chart.rows.shifted > 0
-            self.chart.probes.update(probe(self.entries[one.name], one.inputs, targets, call, shifted))
+            model = _plain(self.entries[one.name])
+            self.chart.probes.update(probe(model, one.inputs, targets, call, shifted))
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
@@ -377,22 +423,15 @@ class Observer:
 
     def told_step(self, loss: float | None, targets: Tensor | None) -> None:
         """An update, or a micro-batch, is done: its loss, and its targets where the loop knows them."""
-        if self._training:  # the update is still to come
-            self.told_targets = targets
-            return
-        training, heard, known = self.before
-        if not training or targets is None:
-            return
-        with self.pace.clocked():
-            if not heard and loss is not None:
-                one = training[-1]
-                self._read_loss(guess(one.answer, targets, loss, one.producer))
-            if not known:
-                self._read_rows(training, targets)
-        self.before = ([], [], True)
+        self.told_loss = loss
+        training = self._training
+        if training and targets is not None:
+            training[-1].targets = targets
 
     def close_epoch(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
         """The loop says that an epoch is over."""
+        if self.stepped:
+            self.finish()
         self.epochs.told = True
         with self._apart():
             self.epochs.close(train, val)
@@ -402,6 +441,18 @@ def _detached(output: Any) -> Any:
     if isinstance(output, Tensor):
         return output.detach()
     return tuple(_detached(part) for part in output) if isinstance(output, list | tuple) else None
+
+
+def _widen(look: Look, count: int) -> None:
+    """Make room for weights that were met later."""
+    for name in ("gradient", "weight", "ratio"):
+        numbers = getattr(look, name)
+        setattr(look, name, np.pad(numbers, (0, count - len(numbers)), constant_values=np.nan))
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """Before it was compiled."""
+    return getattr(model, "_orig_mod", model)
 
 
 def _compiled(model: nn.Module) -> bool:

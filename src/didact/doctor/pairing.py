@@ -15,6 +15,7 @@ from didact.doctor.chart import Chart, Pairing
 from didact.doctor.taps import LossCall
 
 CLOSE = 1e-4
+PARTS = (1, 2, 4, 8, 16)  # a loss that is to be accumulated was divided by one of these
 CLASSES = ("cross_entropy", "nll")
 BINARY = ("bce", "bce_logits")
 REACH = {  # what the operation that makes an output can make
@@ -140,11 +141,8 @@ def _sums_to_one(logs: Tensor, axis: int) -> bool:
 
 
 def broadcasts(given: Tensor, target: Tensor) -> bool:
-    """Whether both were stretched to compare each row with every other, or would be."""
-    if given.shape != target.shape:
-        both = torch.broadcast_shapes(given.shape, target.shape)
-        return math.prod(both) > max(given.numel(), target.numel())
-    return _stretched(given) and _stretched(target) and given.numel() > 1
+    """Whether both were stretched, so that each row is compared with every other."""
+    return given.shape == target.shape and _stretched(given) and _stretched(target)
 
 
 def _stretched(tensor: Tensor) -> bool:
@@ -154,6 +152,7 @@ def _stretched(tensor: Tensor) -> bool:
 def _note_targets(pairing: Pairing, call: LossCall, given: Tensor, target: Tensor) -> None:
     facts = pairing.facts
     facts["integer"] = not target.is_floating_point()
+    facts.setdefault("first answers", float(given.double().pow(2).mean().sqrt()))
     facts["outputs"] = given.shape[_axis(given)] if given.dim() else 1
     facts["one_column"] = given.dim() < 2 or given.shape[-1] == 1
     if not target.numel():
@@ -186,9 +185,11 @@ def guess(given: Tensor, target: Tensor, value: float, made: str) -> LossCall:
                 found = function(first, second, reduction=reduction)
             except (RuntimeError, ValueError, IndexError):
                 break
-            if torch.isclose(found.double().cpu(), loss, rtol=CLOSE, atol=1e-7):
+            if any(
+                torch.isclose(found.double().cpu(), loss * parts, rtol=CLOSE, atol=1e-7) for parts in PARTS
+            ):
                 again = _again(function, reduction)
-                return LossCall(kind, first, second, loss, again, (), reduction, made, True)
+                return LossCall(kind, first, second, found, again, (), reduction, made, True)
     return LossCall("other", given, target, loss, lambda a, b: torch.tensor(math.nan), (), "mean", made, True)
 
 
@@ -210,8 +211,9 @@ def _candidates(given: Tensor, target: Tensor) -> list[tuple[str, Tensor, Tensor
     pairs = [(given, target)] if given.shape == target.shape else []
     if given.numel() == target.numel() and given.shape != target.shape:
         pairs += [(given.reshape(target.shape), target)]
-        if broadcasts(given, target):
-            pairs += [tuple(torch.broadcast_tensors(given, target))]
+        stretched = torch.broadcast_tensors(given, target) if given.dim() <= 2 else (given, given)
+        if broadcasts(*stretched):
+            pairs += [(stretched[0], stretched[1])]
     functions: list[tuple[str, Callable[..., Any]]] = [("mse", F.mse_loss), ("l1", F.l1_loss)]
     if ((target >= 0) & (target <= 1)).all():
         functions.append(("bce_logits", F.binary_cross_entropy_with_logits))

@@ -14,7 +14,7 @@ from didact.doctor.operations import Operation
 from didact.doctor.probes import Inputs
 
 
-@dataclass
+@dataclass(eq=False)
 class Pass:
     """One call of a model.
 
@@ -27,6 +27,7 @@ class Pass:
         answered: A gradient came back to its answer.
         producer: The operation that made the answer.
         operations: What ran inside, where that was traced.
+        targets: What the loop told to belong to it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Pass:
     answered: bool = False
     producer: str = ""
     operations: list[Operation] = field(default_factory=list)
+    targets: Tensor | None = None
 
 
 @dataclass

@@ -3,6 +3,8 @@
 # B rows, F features
 
 import math
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,26 +19,10 @@ LABELS = 1000  # different labels that are counted
 
 
 def fingerprints(rows: Tensor) -> list[int]:
-    """A number for each row, exact: equal rows get equal numbers, others almost surely not."""
-    flat = rows.detach().reshape(len(rows), -1).contiguous()
-    if flat.dtype in (torch.float16, torch.bfloat16):
-        flat = flat.float()
-    if flat.is_floating_point():
-        flat = (flat + 0.0).view(torch.int32 if flat.dtype == torch.float32 else torch.int64)
-    flat = flat.to(torch.int64)
-    return (flat * _odd(flat.shape[1], flat.device)).sum(1).tolist()
-
-
-_WEIGHTS: dict[tuple[int, torch.device], Tensor] = {}
-
-
-def _odd(count: int, device: torch.device) -> Tensor:
-    if (count, device) not in _WEIGHTS:
-        if len(_WEIGHTS) > 8:
-            _WEIGHTS.clear()
-        numbers = np.random.default_rng(count).integers(1, 2**62, count, dtype=np.int64) | 1
-        _WEIGHTS[count, device] = torch.from_numpy(numbers).to(device)
-    return _WEIGHTS[count, device]
+    """A number for each row: equal rows get equal numbers, others almost surely not."""
+    flat = rows.detach().reshape(len(rows), -1).cpu()
+    flat = (flat.float() if flat.dtype == torch.bfloat16 else flat).contiguous()
+    return [hash(row.tobytes()) for row in flat.numpy()]
 
 
 def thin(rows: Tensor) -> Tensor:
@@ -100,11 +86,12 @@ class Register:
     def _keep(self, inputs: Tensor, targets: Tensor) -> None:
         room = SAMPLE - self.count
         self.kept.append((thin(inputs[:room]), targets.detach()[:room].to("cpu")))
+        self.rows.table = inputs.dim() == 2 and inputs.is_floating_point()
         self.count += len(self.kept[-1][0])
 
     def settle(self) -> None:
         """Put the sample together."""
-        if not self.kept or len({(i.shape[1], t.dim()) for i, t in self.kept}) != 1:
+        if not self.kept or len({(i.shape[1:], t.shape[1:]) for i, t in self.kept}) != 1:
             return
         inputs, targets = (torch.cat(part) for part in zip(*self.kept, strict=True))
         self.rows.inputs, self.rows.targets = inputs.numpy(), targets.numpy()
@@ -115,14 +102,14 @@ class Register:
         if targets.is_floating_point() or not targets.numel():
             return
         counts = self.rows.labels if training else self.rows.val_labels
+        values = targets.reshape(-1).tolist()
         if len(counts) < LABELS:
-            values, times = targets.unique(return_counts=True)
-            for value, number in zip(values.tolist(), times.tolist(), strict=True):
+            for value, number in Counter(values).items():
                 counts[value] = counts.get(value, 0) + number
-        if training and targets.dim() == 1 and len(targets) > 3:
-            same = float((targets[1:] == targets[:-1]).double().mean())
-            self.rows.order.append(same)
-            self.rows.sizes.append(len(targets))
+        if training and targets.dim() == 1 and len(values) > 3:
+            same = sum(a == b for a, b in pairwise(values))
+            self.rows.order.append(same / (len(values) - 1))
+            self.rows.sizes.append(len(values))
 
     def validate(self, inputs: Tensor) -> None:
         """Note a batch of a validation."""

@@ -90,10 +90,12 @@ def _shrunk(case: Case) -> Finding | None:
 
 
 def underfits(case: Case) -> Finding | None:
-    """R03: both losses were still falling when it stopped."""
-    known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
-    if len(known) < 3 or case.game or case.broken or not case.left > 0.3 or case.good():
+    """R03: the losses were still falling when it stopped."""
+    if case.game or case.broken or not case.left > 0.3 or case.good():
         return None
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
+    if len(known) < 3:
+        return _hardly_begun(case)
     falls = slope([e.train_loss for e in known]), slope([e.val_loss for e in known])
     if max(falls) > -case.at.falling:
         return None
@@ -102,10 +104,22 @@ def underfits(case: Case) -> Finding | None:
         "validation loss": falls[1],
         "left of ignorance": case.left,
     }
-    more = math.ceil(len(known) * (1 + math.log(case.left / 0.1) / max(-falls[0], 0.01) / len(known)))
+    more = math.ceil(len(known) + math.log(case.left / 0.1) / max(-falls[0], 0.01))
     return Finding(
         "R03", "warning", evidence, fix=f"train longer: about {more} epochs in place of {len(known)}"
     )
+
+
+def _hardly_begun(case: Case) -> Finding | None:
+    """Too few epochs to compare: the loss of the updates themselves."""
+    parts = np.array_split(case.losses, 4)
+    if len(case.losses) < 12 or case.updates > case.at.hardly:
+        return None
+    error = float(case.losses.std()) / math.sqrt(len(parts[0]))
+    if parts[3].mean() > parts[2].mean() or parts[3].mean() > parts[0].mean() - error:
+        return None
+    evidence = {"updates": case.updates, "left of ignorance": case.left}
+    return Finding("R03", "warning", evidence, fix=f"train longer than {case.updates} updates")
 
 
 def small_batches(case: Case) -> Finding | None:
@@ -137,7 +151,7 @@ def trains_in_evaluation(case: Case) -> Finding | None:
     lax, proper = (
         case.chart.counts.get(n, 0) for n in ("updates in evaluation mode", "updates in training mode")
     )
-    if lax < 10 or lax < 0.3 * (lax + proper):
+    if lax < 5 or lax < 0.2 * (lax + proper):
         return None
     evidence = {"updates in evaluation mode": lax, "in training mode": proper}
     return Finding("E02", "critical", evidence, case.chart.where.get("updates in evaluation mode", ""))

@@ -97,12 +97,14 @@ def encoding(case: Case) -> Finding | None:
         seen = len(facts["values"])
         evidence = {"lowest label": low, "highest label": high, "outputs": outputs}
         if pairing.kind in ("bce", "bce_logits") and (low < 0 or high > 1):
-            return Finding("L05", "critical", evidence | {"healthy": "from 0 to 1"})
+            evidence = {"lowest label": low, "highest label": high, "healthy": "from 0 to 1"}
+            return Finding("L05", "critical", evidence)
         if pairing.kind not in ("cross_entropy", "nll") or not facts["integer"] or _tokens(case):
             continue
         if seen == 1 and pairing.calls >= 10 and outputs > 1:
             return Finding("L05", "critical", evidence | {"different labels": 1})
-        if low >= 1 and high == outputs - 1 and seen == outputs - 1 and pairing.calls >= 5:
+        idle = 0 not in case.chart.rows.val_labels and seen == outputs - 1
+        if low >= 1 and high == outputs - 1 and idle and pairing.calls >= 5:
             return Finding("L05", "critical", evidence | {"idle output": 0})
     return None
 

@@ -35,6 +35,12 @@ def _worse_than_needed(case: Case) -> bool:
     return case.long_enough and not case.game and not case.good()
 
 
+def _imperfect(case: Case) -> bool:
+    """There is something left to learn."""
+    known = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
+    return case.long_enough and not case.game and (known < 0.9 if math.isfinite(known) else case.slow)
+
+
 def dead(case: Case) -> Finding | None:
     """A02: units that fire for no row."""
     known = [(a, a.dead[-1][1]) for a in case.chart.activations if a.dead and a.units > 1]
@@ -63,6 +69,8 @@ def linear(case: Case) -> Finding | None:
     bend = case.chart.probes.get("bend")
     if bend is None or bend >= case.at.straight or case.chart.modules.get("weighty", 0) < 2:
         return None
+    if constant(case):  # units that are all the same are all on one side of their kink
+        return None
     evidence = {"distance from one affine map": bend, "healthy": f"above {case.at.straight:g}"}
     return Finding("A03", "critical", evidence | {"layers with weights": case.chart.modules["weighty"]})
 
@@ -86,7 +94,7 @@ def sees_future(case: Case) -> Finding | None:
 def order_blind(case: Case) -> Finding | None:
     """A06: shuffling the places of a sequence changes nothing, and it does not learn."""
     moved = case.chart.probes.get("order")
-    if moved is None or moved >= case.at.blind or not (case.slow or _worse_than_needed(case)):
+    if moved is None or moved >= case.at.blind or not _imperfect(case):
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
 
@@ -144,7 +152,11 @@ def never_used(case: Case) -> Finding | None:
 
 def constant(case: Case) -> Finding | None:
     """I01: all units of a layer started alike and still are."""
-    alike = [w for w in case.chart.weights if w.twins and w.trainable and w.still_twins and w.shape[0] > 1]
+    layers = [w for w in _trained(case) if w.kind in (*WEIGHTY, "other") and w.shape[0] > 1]
+    last = max((w.order for w in layers), default=-1)
+    alike = [w for w in layers if w.still_twins]
+    born = [w for w in layers if w.constant and w.order != last]
+    alike = alike or (born if len(born) > len(layers) / 2 - 1 and case.slow else [])
     if not alike or not case.long_enough:
         return None
     first = alike[0]

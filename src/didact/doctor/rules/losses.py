@@ -120,7 +120,7 @@ def bent(case: Case) -> Finding | None:
     """S07: the loss is clamped, turned round, or summed so that its size hangs on the batch."""
     counts = case.chart.counts
     for event in ("loss turned round", "loss clamped"):
-        if counts.get(event, 0) >= 3:
+        if counts.get(event, 0) >= 3 and not case.game:  # a generator's loss is its rival's, turned round
             return Finding("S07", "critical", {"updates": counts[event]}, event)
     pairing = case.pairing
     if pairing is not None and pairing.reduction == "sum" and (case.unstable or case.stuck):

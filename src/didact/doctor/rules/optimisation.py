@@ -14,8 +14,11 @@ def rate_too_high(case: Case) -> Finding | None:
     if case.game or case.updates < 10:
         return None
     large = case.early_ratio > case.at.large_update
+    dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
+    if dead > case.at.dead and not large:
+        return None
     bad = case.broken or case.left > 0.7 or case.lost
-    if not (bad and (case.unstable or large)):
+    if not (bad and (case.rose or large)):
         return None
     rate = _rate(case)
     evidence = {
@@ -31,6 +34,9 @@ def rate_too_high(case: Case) -> Finding | None:
 def rate_too_low(case: Case) -> Finding | None:
     """O02: updates are tiny beside their weights and the loss hardly falls."""
     if case.game or case.broken or not case.long_enough or not case.ratio < case.at.small_update:
+        return None
+    dead = max((a.dead[-1][1] for a in case.chart.activations if a.dead), default=0.0)
+    if dead > case.at.all_dead:
         return None
     after = at_step(case.chart.losses, min(100, case.updates - 1))
     if after < 0.7 * case.first or case.left < 0.6:
@@ -160,8 +166,8 @@ def exploding(case: Case) -> Finding | None:
     }
     if counts.get("loss not finite") or counts.get("gradient not finite"):
         where = case.chart.where.get("weight not finite") or case.chart.where.get("gradient not finite", "")
-        evidence = {"losses that are not finite": counts.get("loss not finite", 0), "updates": case.updates}
-        return Finding("O08", "critical", evidence, where, picture=picture)
+        found = {"losses that are not finite": counts.get("loss not finite", 0), "updates": case.updates}
+        return Finding("O08", "critical", found, where, picture=picture)
     if len(norms) < 20:
         return None
     spikes = [

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from didact.doctor.chart import Epoch
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 
@@ -58,7 +59,9 @@ def differs(case: Case) -> Finding | None:
     error = np.sqrt(std[lively] ** 2 / train[0] + other[lively] ** 2 / val[0]) + floor
     moved = float(((gap > case.at.shift * scale) & (gap > 6 * error)).mean())
     outside = ratio > case.at.moments or ratio < 1 / case.at.moments
-    if not outside and moved < case.at.shifted_share:
+    whole = abs(float(val[1].mean() - train[1].mean())) > 0.05 * size or not 0.8 < ratio < 1.25
+    skewed = max(case.chart.rows.labels.values(), default=0) > 0.8 * sum(case.chart.rows.labels.values())
+    if not outside and (moved < case.at.shifted_share or not whole or skewed):
         return None
     evidence = {
         "deviation in validation over training": ratio,
@@ -69,17 +72,24 @@ def differs(case: Case) -> Finding | None:
 
 
 def hard_augmentation(case: Case) -> Finding | None:
-    """P03: validation is far better than training, and no dropout explains it."""
-    if case.chart.modules.get("dropout", 0) or case.game or not case.classes:
+    """P03: validation is far better than training rows that are never the same, and no dropout explains it."""
+    if case.chart.modules.get("dropout", 0) or case.game or not case.classes or come_back(case):
         return None
-    better = [e for e in case.chart.epochs if e.val_accuracy > e.train_accuracy + case.at.too_regular]
-    better = [e for e in better if e.val_rows >= 30]
-    if len(better) < 3 or better[-1] is not case.chart.epochs[-1]:
+    scored = [(e.val_accuracy, _of_training(e)) for e in case.chart.epochs if e.measured and e.val_rows >= 30]
+    better = [pair for pair in scored if pair[0] > pair[1] + case.at.too_regular]
+    if len(better) < 3:
         return None
-    last = better[-1]
-    return Finding(
-        "P03", "warning", {"validation accuracy": last.val_accuracy, "training accuracy": last.train_accuracy}
-    )
+    own, trained = better[-1]
+    return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
+
+
+def _of_training(epoch: Epoch) -> float:
+    return epoch.in_eval[1] if epoch.in_eval else epoch.train_accuracy
+
+
+def come_back(case: Case) -> bool:
+    """Whether training rows are met again as they were: nothing is changed at random."""
+    return case.chart.rows.again >= 20
 
 
 def far_targets(case: Case) -> Finding | None:
@@ -91,6 +101,10 @@ def far_targets(case: Case) -> Finding | None:
         or not case.sure
         or not case.long_enough
     ):
+        return None
+    facts = pairing.facts
+    size = math.hypot(facts.get("middle", 0.0), facts.get("spread", 0.0))
+    if size < case.at.far_target * max(facts["first answers"], 0.2):
         return None
     if case.first < case.at.far_target * case.baseline or case.end < 0.9 * case.baseline:
         return None

@@ -1,0 +1,143 @@
+"""Questions to a copy of the model: each on a model that has the fault and on one that has not."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from didact.doctor.probes import Inputs, probe
+from didact.doctor.taps import LossCall
+
+ROWS, PLACES = 6, 12
+TABLE = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(0))
+SERIES = torch.randn(ROWS, PLACES, 5, generator=torch.Generator().manual_seed(0))
+TOKENS = torch.randint(7, (ROWS, PLACES), generator=torch.Generator().manual_seed(0))
+LABELS = torch.zeros(ROWS, dtype=torch.long)
+
+
+def asked(model: nn.Module, x: Tensor, targets: Tensor = LABELS, **more) -> dict:
+    torch.manual_seed(0)
+    return probe(model, Inputs((x,)), targets, more.get("call"), more.get("shifted", False))
+
+
+def mlp(*between: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 8), *between, nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "straight"),
+    [
+        (mlp(), True),
+        (mlp(nn.BatchNorm1d(8), nn.Dropout(0.5)), True),
+        (nn.Sequential(mlp(), nn.Softmax(1)), True),
+        (nn.Sequential(mlp(), nn.LogSoftmax(1)), True),
+        (mlp(nn.ReLU()), False),
+        (mlp(nn.Tanh()), False),
+        (mlp(nn.LeakyReLU(0.9)), False),
+        (mlp(nn.LayerNorm(8)), False),
+    ],
+)
+def test_a_linear_model_is_known(model: nn.Module, straight: bool):
+    assert (asked(model, TABLE)["bend"] < 1e-4) == straight
+
+
+class Recurrent(nn.Module):
+    """The last state of an LSTM; with ``batch_first`` as it should be or not."""
+
+    def __init__(self, batch_first: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm, self.head = nn.LSTM(5, 8, batch_first=batch_first), nn.Linear(8, 3)
+        self.last = 1 if batch_first else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+def test_rows_that_are_mixed_are_known():
+    assert asked(Recurrent(True), SERIES)["mixing"] == 0.0
+    assert asked(Recurrent(False), SERIES)["mixing"] > 1e-3
+
+
+def test_a_sequence_that_goes_first_is_no_mixture():
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(5, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:  # (T, B, F)
+            return self.head(self.lstm(x)[0][-1])
+
+    found = asked(Turned(), SERIES.transpose(0, 1).contiguous())
+    assert found["mixing"] == 0.0
+
+
+class Language(nn.Module):
+    """One attention layer over tokens, causal or not, with positions or without."""
+
+    def __init__(self, causal: bool, positions: bool = True):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.place = nn.Embedding(7, 8), nn.Parameter(torch.randn(PLACES, 8) * positions)
+        self.attend, self.head, self.causal = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 7), causal
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens) + self.place[: tokens.shape[1]]
+        mask = nn.Transformer.generate_square_subsequent_mask(tokens.shape[1]) if self.causal else None
+        return self.head(x + self.attend(x, x, x, attn_mask=mask, need_weights=False)[0])
+
+
+def test_who_sees_the_future_is_known():
+    targets = TOKENS.roll(-1, 1)
+    assert asked(Language(True), TOKENS, targets, shifted=True)["future"] == 0.0
+    assert asked(Language(False), TOKENS, targets, shifted=True)["future"] > 1e-3
+    assert "future" not in asked(Language(False), TOKENS, targets)
+
+
+def test_who_is_blind_to_order_is_known():
+    assert asked(Language(False, positions=False), TOKENS, TOKENS)["order"] < 1e-5
+    assert asked(Language(False), TOKENS, TOKENS)["order"] > 1e-3
+
+
+def test_what_the_loss_hears_of_each_place():
+    model = Recurrent(True)
+    answer = model(SERIES)
+    loss = F.cross_entropy(answer, LABELS)
+    call = LossCall("cross_entropy", answer.detach(), LABELS, loss.detach(), F.cross_entropy)
+    leaf = SERIES.clone().requires_grad_()
+    F.cross_entropy(model(leaf), LABELS).backward()
+    assert leaf.grad is not None
+    expected = leaf.grad.double().pow(2).sum(-1).mean(0).sqrt()
+    found = asked(model, SERIES, call=call)
+    assert found["memory"] == pytest.approx(expected.tolist())
+    assert found["answers last"]
+
+
+def test_the_model_and_the_random_numbers_are_left_alone(capsys: pytest.CaptureFixture[str]):
+    class Talks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.calls = nn.Linear(5, 3), 0
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            print("forward")
+            self.calls += 1
+            return self.norm(F.dropout(self.layer(x), training=True))
+
+    model = Talks()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = torch.get_rng_state()
+    assert "mixing" in probe(model, Inputs((TABLE,)), LABELS, None, False)
+    assert torch.equal(state, torch.get_rng_state())
+    assert model.calls == 0
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert capsys.readouterr().out == ""
+
+
+def test_what_cannot_be_copied_is_not_asked():
+    model = nn.Linear(5, 3)
+    model.cache = model.weight * 2  # a tensor with a history cannot be deep-copied
+    assert asked(model, TABLE) == {}
