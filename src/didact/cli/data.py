@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,12 @@ from didact.cli.table import print_pairs, print_table
 from didact.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from didact.data.open import Data
 
 EXAMPLES = 3  # that are shown
+QUIET = 2.0  # seconds between two words on how far a long check has come
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--augment", metavar="LIST", help="show random changes, such as flip,rotate:15; with --plot"
     )
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw what --augment does, as .svg or .png")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="look for all that is wrong with the data; 1 when something fatal or a warning is found",
+    )
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        type=Path,
+        help="draw what --augment does, or what --check found, as .svg or .png",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -33,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source is None:
         _list(arguments.json)
         return 0
+    if arguments.check:
+        return _check(arguments)
 
     from didact.data.card import data_card
     from didact.data.open import open_data, read
@@ -59,7 +75,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_plot(arguments: argparse.Namespace) -> None:
     """Refuse one of --augment and --plot without the other, and what cannot be drawn."""
-    if bool(arguments.augment) != bool(arguments.plot) or (arguments.plot and not arguments.source):
+    if arguments.check and not arguments.source:
+        raise UsageError("--check: name what to check, such as didact data ./flowers --check")
+    if arguments.check and arguments.augment:
+        raise UsageError("--augment does not go with --check; leave one of them out")
+    if not arguments.check and (
+        bool(arguments.augment) != bool(arguments.plot) or (arguments.plot and not arguments.source)
+    ):
         raise UsageError(
             "--augment and --plot go together: didact data digits --augment flip --plot changes.svg"
         )
@@ -67,17 +89,51 @@ def _check_plot(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--plot {arguments.plot}: name a file that ends in .svg or .png")
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    """The data doctor: its report on standard output, how far it has come on standard error."""
+    from didact.data.check.report import check_data
+
+    report = check_data(arguments.source, target=arguments.target, progress=_Pace())
+    print(json.dumps(report.to_dict()) if arguments.json else report)
+    if arguments.plot:
+        from didact.draw.data_check import draw_data_check
+
+        if exhibits := report.exhibits():
+            _save(draw_data_check(exhibits), arguments.plot)
+        else:
+            print("not drawn: nothing could be read", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+class _Pace:
+    """Says every few seconds how many images were looked at; a short check says nothing."""
+
+    spoke = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Called after each image."""
+        now = time.monotonic()
+        self.spoke = self.spoke or now
+        if now - self.spoke >= QUIET:
+            self.spoke = now
+            print(f"looked at {done:,} of {total:,} images", file=sys.stderr)
+
+
 def _draw(data: "Data", steps: list[str], path: Path) -> None:
     """Draw some training images, each beside random versions."""
     from didact.data.augment.versions import versions
     from didact.data.card import picture_uri
     from didact.draw.gallery import draw_gallery
-    from didact.draw.style import to_png, to_svg
-    from didact.train.files import write_bytes
 
     shown = versions(data, steps)
     pictures, labels = [picture_uri(each["pixels"]) for each in shown], [each["label"] for each in shown]
-    figure = draw_gallery(pictures, labels, labels)
+    _save(draw_gallery(pictures, labels, labels), path)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    from didact.draw.style import to_png, to_svg
+    from didact.train.files import write_bytes
+
     write_bytes(path, to_svg(figure).encode() if path.suffix == ".svg" else to_png(figure))
     print(f"drawn: {path}", file=sys.stderr)
 
