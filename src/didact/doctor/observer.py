@@ -175,6 +175,8 @@ class Observer:
         if self.stepped:
             self.finish()
         self.chart.backwards += 1
+        if self.quiet and loss.device.type != "cpu":  # to read it would wait for the accelerator
+            return
         value, self.scale = float(loss.detach()) / self.scale, 1.0
         self.raw, value = value, value * self.parts
         if self.epochs.validation.passes:

@@ -180,7 +180,7 @@ class _Asking:
         ):
             before, after = (out.unflatten(0, (rows, -1)) for out in (before, after))  # (B T, C)
         out_axis = axis if axis < before.dim() and before.shape[axis] == rows else 0
-        if before.shape[out_axis] != rows:
+        if before.shape[out_axis] != rows or before.shape[out_axis + 1 :] == (rows,):  # all with all
             return None
         others = torch.arange(1, rows, device=before.device)
         return _moved(before.index_select(out_axis, others), after.index_select(out_axis, others))

@@ -439,6 +439,7 @@ class Observation(AbstractContextManager["Observation"]):
 
     def _rename(self, old: str, new: str) -> None:
         observer = self.doctor.observer
+        self.doubtful = [new if name == old else name for name in self.doubtful]
         for table in (observer.models, observer.entries):
             entries = list(table.items())
             table.clear()

@@ -72,7 +72,7 @@ def differs(case: Case) -> Finding | None:
 
 
 def hard_augmentation(case: Case) -> Finding | None:
-    """P03: validation is far better than training rows that are never the same, and no dropout explains it."""
+    """P03: validation is far better than training on rows that are never the same; no dropout explains it."""
     if case.chart.modules.get("dropout", 0) or case.game or not case.classes or come_back(case):
         return None
     scored = [(e.val_accuracy, _of_training(e)) for e in case.chart.epochs if e.measured and e.val_rows >= 30]
