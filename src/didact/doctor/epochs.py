@@ -5,12 +5,12 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from didact.doctor.chart import Chart, Epoch
 from didact.doctor.pace import Pace
 from didact.doctor.passes import Pass, Tally, lax_modules, right_answers
-from didact.doctor.probes import Inputs, answer_of, untouched
+from didact.doctor.probes import Inputs, answer_of, shaped_as, untouched
 from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
 
@@ -161,7 +161,7 @@ def _score(model: nn.Module, inputs: Inputs, call: LossCall) -> tuple[float, flo
     answer = answer_of(model(*inputs.args, **inputs.kwargs))
     if answer is None:
         raise ValueError("no answer")
-    given: Tensor = answer.reshape(call.given.shape)
+    given = shaped_as(answer, call.given)
     right = right_answers(given, call.target)
     loss = float(call.again(given, call.target).double().mean())
     return loss, float(right[1].double().mean()) if right else math.nan

@@ -21,6 +21,7 @@ class Limits:
     ordered: float = 0.5  # of the way from chance to all alike
     unseen_share: float = 0.005
     small_error: float = 0.03  # standard error of an accuracy
+    few_rows: int = 50  # of a validation without classes
     overlap: float = 0.01
     leak: float = 0.98  # of labels told by one feature
     leak_second: float = 0.9
@@ -61,12 +62,15 @@ class Limits:
     past: int = 3  # epochs after the minimum
     risen: float = 1.1
     gap: float = 0.1  # of accuracy
+    small_gap: float = 0.07  # of accuracy, where the validation loss has grown by half
+    risen_much: float = 1.25  # where no accuracy is known
     too_regular: float = 0.2
     falling: float = 0.02  # of the loss, an epoch
     hardly: int = 120  # updates
     small_batch: int = 8
     modes: float = 0.5
     waiting: float = 0.5
+    idle: float = 5e-3  # seconds of waiting, an update
     slow_step: float = 0.5  # seconds
 
     # games

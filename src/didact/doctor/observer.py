@@ -75,11 +75,12 @@ class Observer:
 
     def idle(self) -> bool:
         """Whether a pass that begins now is of no interest: one that learns, in a quiet update."""
+        now = perf_counter()
         if self.stepped:
             self.finish()
         if not (self.quiet and torch.is_grad_enabled()):
             return False
-        self.begun = self.begun or perf_counter()
+        self.begun = self.begun or now
         return True
 
     def admit(self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]) -> None:
@@ -107,9 +108,10 @@ class Observer:
 
     def pass_begins(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A model is called."""
+        now = perf_counter()
         if self.stepped:
             self.finish()
-        self.begun = self.begun or perf_counter()
+        self.begun = self.begun or now
         name = self.name_of(model)
         if self.busy or name is None or name in self.running:
             return
@@ -397,7 +399,8 @@ class Observer:
 
     def _ask(self) -> None:
         """Put the probes' questions, before the first update."""
-        self.asked, training = True, self._training
+        training = [one for one in self._training if one.answered]
+        self.asked = True
         if not 1 <= len(training) <= 2:
             return
         one = training[0]

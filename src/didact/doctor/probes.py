@@ -65,6 +65,22 @@ def answer_of(output: Any) -> Tensor | None:
     return None
 
 
+def shaped_as(answer: Tensor, given: Tensor) -> Tensor:
+    """An answer in the shape that a loss was given it in: flattened, squeezed, or with the classes second.
+
+    Raises:
+        ValueError: It was none of these.
+    """
+    if answer.shape == given.shape:
+        return answer
+    if answer.dim() > 2 and answer.movedim(-1, 1).shape == given.shape:
+        return answer.movedim(-1, 1)
+    squeezed = [n for n in answer.shape if n > 1] == [n for n in given.shape if n > 1]
+    if squeezed or (answer.numel() == given.numel() and answer.shape[-1] == given.shape[-1]):
+        return answer.reshape(given.shape)
+    raise ValueError(f"an answer of {tuple(answer.shape)} for a loss of {tuple(given.shape)}")
+
+
 @contextmanager
 def untouched() -> Iterator[None]:
     """Leave every random number generator as it was, and the screen."""
@@ -251,7 +267,7 @@ class _Asking:
             handles = [e.register_forward_hook(lambda m, i, out: heard.append(out)) for e in embeddings]
         with torch.enable_grad():
             answer = self.run(leaf)
-            loss = call.again(answer.reshape(call.given.shape), call.target).mean()
+            loss = call.again(shaped_as(answer, call.given), call.target).mean()
             places = [
                 h for h in heard if h.requires_grad and h.dim() == 3 and h.shape[:2] == self.x.shape[:2]
             ]

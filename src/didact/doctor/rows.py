@@ -99,8 +99,12 @@ class Register:
 
     def labels(self, targets: Tensor, training: bool) -> None:
         """Count integer labels, and how they are ordered in the batch."""
-        if targets.is_floating_point() or not targets.numel():
+        if not targets.numel():
             return
+        if targets.is_floating_point():  # yes or no, as numbers
+            if targets.numel() != len(targets) or not bool(((targets == 0) | (targets == 1)).all()):
+                return
+            targets = targets.reshape(-1).long()
         counts = self.rows.labels if training else self.rows.val_labels
         values = targets.reshape(-1).tolist()
         if len(counts) < LABELS:

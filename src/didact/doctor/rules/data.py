@@ -53,7 +53,7 @@ def sorted_batches(case: Case) -> Finding | None:
     """D03: neighbours in a batch share their label far more often than by chance."""
     rows = case.chart.rows
     expected = chance(rows.labels)
-    if len(rows.order) < 5 or not expected < 0.95:
+    if len(rows.order) < 5 or not expected < 0.95 or case.game:  # a judge is shown all the fakes at once
         return None
     same = float(np.average(rows.order, weights=rows.sizes))
     excess = (same - expected) / (1 - expected)
@@ -87,8 +87,11 @@ def not_representative(case: Case) -> Finding | None:
 def small_validation(case: Case) -> Finding | None:
     """D05: validation is better than training on rows scored alike, or too small to tell."""
     rows = max((e.val_rows for e in case.chart.epochs), default=0)
-    if not rows or not case.classes:
+    if not rows:
         return None
+    if not case.classes:
+        few = {"rows": rows, "healthy": f"at least {case.at.few_rows}"}
+        return Finding("D05", "hint", few) if rows < case.at.few_rows else None
     error = math.sqrt(0.25 / rows)
     scored = [(e.val_accuracy, e.in_eval[1]) for e in case.chart.epochs if e.in_eval]
     better = [pair for pair in scored if pair[0] > pair[1] + max(case.at.too_regular, 3 * error)]

@@ -22,8 +22,13 @@ def overfits(case: Case) -> Finding | None:
     past = len(known) - 1 - best
     falling = last.train_loss < lowest.train_loss
     gap = _train_accuracy(case) - last.val_accuracy
-    apart = not gap < case.at.gap and last.val_loss > 1.5 * last.train_loss
-    if past < case.at.past or last.val_loss < case.at.risen * lowest.val_loss or not falling or not apart:
+    worse = last.val_loss / lowest.val_loss if lowest.val_loss > 0 else 1.0
+    if math.isfinite(gap):
+        apart = gap > case.at.gap or (gap > case.at.small_gap and worse > case.at.grown)
+    else:
+        apart = worse > case.at.risen_much
+    apart = apart and last.val_loss > 1.5 * last.train_loss
+    if past < case.at.past or worse < case.at.risen or not falling or not apart:
         return None
     evidence = {
         "best epoch": known[best][0] + 1,
@@ -232,10 +237,10 @@ def too_slow(case: Case) -> Finding | None:
     seconds = [s for _, s in case.chart.seconds]
     if len(seconds) < 8:
         return None
-    median, total = float(np.median(seconds)), sum(s for _, s in case.chart.seconds)
-    waiting = case.chart.waited / max(total, 1e-9)
-    if waiting > case.at.waiting and median > 5e-3 and not case.game:
-        evidence = {"share of the time waiting for data": waiting, "seconds a step": median}
+    median, waited = float(np.median(seconds)), case.chart.waited / len(seconds)
+    share = case.chart.waited / max(sum(seconds), 1e-9)
+    if share > case.at.waiting and waited > case.at.idle and not case.game:
+        evidence = {"share of the time waiting for data": share, "seconds a step": median}
         return Finding("E06", "warning", evidence, "the loader")
     if median > case.at.slow_step:
         return Finding("E06", "hint", {"seconds a step": median, "healthy": "below 0.5"})
@@ -248,11 +253,11 @@ def collapse(case: Case) -> Finding | None:
     if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 200:
         return None
     real = float(np.mean([v for _, v in reals]))
-    last = [v / real for _, v in fakes[-3:]] if real else []
-    if not last or max(last) > case.at.collapsed:
+    late = [v / real for s, v in fakes if 2 * s >= case.chart.step] if real else []
+    if len(late) < 3 or float(np.median(late)) > case.at.collapsed:  # wide while it hops to another mode
         return None
     evidence = {
-        "distance of two fakes over two real rows": float(np.mean(last)),
+        "distance of two fakes over two real rows": float(np.median(late)),
         "healthy": f"above {case.at.collapsed}",
     }
     picture = {
@@ -268,7 +273,7 @@ def overpowers(case: Case) -> Finding | None:
     fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes believed", "reals believed"))
     if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 100:
         return None
-    believed, known = (float(np.mean([v for _, v in series[-10:]])) for series in (fakes, reals))
+    believed, known = (float(np.mean([v for _, v in series[-4:]])) for series in (fakes, reals))
     right = (1 - believed + known) / 2
     if right < case.at.judge:
         return None
