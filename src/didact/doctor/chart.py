@@ -177,8 +177,8 @@ class Chart:
     accuracy: Series = field(default_factory=list)  # of training batches, as they are met
     rivals: dict[str, Series] = field(default_factory=dict)  # of a game: spread, judge ...
     latent: list[tuple[int, float]] = field(default_factory=list)  # step, share of latent axes unused
-    seconds: Series = field(default_factory=list)  # of a step; and waiting, in counts
-    waited: float = 0.0
+    seconds: Series = field(default_factory=list)  # of a step
+    waits: Series = field(default_factory=list)  # from the end of an update to the next pass
     step: int = 0
     backwards: int = 0
     finished: bool = False

@@ -121,6 +121,12 @@ class Case:
         return self.broken or self.rose
 
     @property
+    def still_learning(self) -> bool:
+        """The loss goes on falling in the second half."""
+        half = len(self.smooth) // 2
+        return half > 10 and self.end < 0.9 * float(self.smooth[:half].min())
+
+    @property
     def lost(self) -> bool:
         """It learned, then lost what it had learned."""
         if self.broken or len(self.smooth) < 50:

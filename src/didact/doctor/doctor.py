@@ -145,7 +145,7 @@ class Doctor:
     def close(self) -> None:
         """Stop watching: every hook and tap is taken away. ``report`` still works."""
         self._try(self._settle)
-        if self.observer.epochs.validation.passes:
+        if self.observer.epochs.validation.passes and self.observer.epochs.updates:
             self._try(self.observer.close_epoch, {}, {})
         self._stack.close()
         self.chart.finished = True

@@ -62,7 +62,6 @@ class Limits:
     past: int = 3  # epochs after the minimum
     risen: float = 1.1
     gap: float = 0.1  # of accuracy
-    small_gap: float = 0.07  # of accuracy, where the validation loss has grown by half
     risen_much: float = 1.25  # where no accuracy is known
     too_regular: float = 0.2
     falling: float = 0.02  # of the loss, an epoch

@@ -307,7 +307,7 @@ class Observer:
         chart, self.stepped = self.chart, False
         if self.before and not self.close:
             chart.seconds.append((chart.step, self.ended - self.before))
-            chart.waited += max(self.begun - self.before, 0.0)
+            chart.waits.append((chart.step, max(self.begun - self.before, 0.0)))
         if not self.quiet:
             with self.pace.clocked():
                 self._read_update()

@@ -9,7 +9,6 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.neighbours import told_by_each
-from didact.doctor.rules.preprocessing import come_back
 
 
 def not_finite(case: Case) -> Finding | None:
@@ -95,7 +94,7 @@ def small_validation(case: Case) -> Finding | None:
     error = math.sqrt(0.25 / rows)
     scored = [(e.val_accuracy, e.in_eval[1]) for e in case.chart.epochs if e.in_eval]
     better = [pair for pair in scored if pair[0] > pair[1] + max(case.at.too_regular, 3 * error)]
-    if len(better) >= 3 and case.chart.modules.get("dropout", 0) == 0 and come_back(case):
+    if len(better) >= 3 and case.chart.modules.get("dropout", 0) == 0:
         own, trained = better[-1]
         return Finding(
             "D05", "warning", {"validation accuracy": own, "of a training batch": trained, "rows": rows}

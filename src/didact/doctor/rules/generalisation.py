@@ -23,10 +23,7 @@ def overfits(case: Case) -> Finding | None:
     falling = last.train_loss < lowest.train_loss
     gap = _train_accuracy(case) - last.val_accuracy
     worse = last.val_loss / lowest.val_loss if lowest.val_loss > 0 else 1.0
-    if math.isfinite(gap):
-        apart = gap > case.at.gap or (gap > case.at.small_gap and worse > case.at.grown)
-    else:
-        apart = worse > case.at.risen_much
+    apart = gap > case.at.gap if math.isfinite(gap) else worse > case.at.risen_much
     apart = apart and last.val_loss > 1.5 * last.train_loss
     if past < case.at.past or worse < case.at.risen or not falling or not apart:
         return None
@@ -176,9 +173,11 @@ def contradicts(case: Case) -> Finding | None:
         if len(told) < 5 or losses[0] <= 0:
             continue
         fallen = 1 - min(losses) / losses[0]
+        if _near_the_end(told):
+            continue
         still = float(np.std(told)) < 1e-9
         related = abs(float(np.corrcoef(losses, told)[0, 1])) if not still and np.std(losses) > 0 else 0.0
-        if fallen > 0.5 and (still or (related < 0.5 and len(told) >= 8 and not _near_the_end(told))):
+        if fallen > 0.5 and (still or (related < 0.5 and len(told) >= 8)):
             evidence = {
                 "validation loss fell by": fallen,
                 "the metric varies by": float(np.std(told)),
@@ -237,8 +236,8 @@ def too_slow(case: Case) -> Finding | None:
     seconds = [s for _, s in case.chart.seconds]
     if len(seconds) < 8:
         return None
-    median, waited = float(np.median(seconds)), case.chart.waited / len(seconds)
-    share = case.chart.waited / max(sum(seconds), 1e-9)
+    median, waited = float(np.median(seconds)), float(np.median([s for _, s in case.chart.waits]))
+    share = waited / max(median, 1e-9)
     if share > case.at.waiting and waited > case.at.idle and not case.game:
         evidence = {"share of the time waiting for data": share, "seconds a step": median}
         return Finding("E06", "warning", evidence, "the loader")

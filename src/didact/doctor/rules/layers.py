@@ -15,7 +15,10 @@ def saturated(case: Case) -> Finding | None:
     if not flat or not (case.slow or case.broken or _worse_than_needed(case)):
         return None
     worst, share = max(flat, key=lambda pair: pair[1])
-    if share <= case.at.saturated:
+    driven = worst.saturated[0][1] < case.at.saturated and (
+        case.rose or case.early_ratio > case.at.large_update
+    )
+    if share <= case.at.saturated or driven:  # by updates that are too large
         return None
     evidence = {
         "share beyond the steep part": share,

@@ -12,7 +12,7 @@ import numpy as np
 from didact.doctor.chart import Rows
 
 K = 5
-FEWEST = 100
+FEWEST = 60
 
 
 def neighbours(rows: Rows) -> np.ndarray | None:

@@ -18,7 +18,7 @@ def rate_too_high(case: Case) -> Finding | None:
     if dead > case.at.dead and not large:
         return None
     bad = case.broken or case.left > 0.7 or case.lost
-    if not (bad and (case.rose or large)):
+    if not (bad and (case.rose or (large and not case.still_learning))):
         return None
     rate = _rate(case)
     evidence = {
@@ -175,7 +175,7 @@ def exploding(case: Case) -> Finding | None:
         for k, n in enumerate(norms[10:], 10)
         if n > case.at.spike * float(np.median(norms[max(0, k - 50) : k]) + 1e-12)
     ]
-    if len(spikes) < 3 or not (case.slow or case.unstable or case.lost) or case.game:
+    if len(spikes) < 3 or not (case.unstable or case.lost) or case.game:
         return None
     over = max(spikes) / float(np.median(norms))
     evidence = {"spikes": float(len(spikes)), "largest over the median": over}

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from didact.doctor.chart import Epoch
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 
@@ -44,6 +43,12 @@ def unscaled(case: Case) -> Finding | None:
 
 def differs(case: Case) -> Finding | None:
     """P02: the inputs of validation have other moments than those of training."""
+    apart = None if _always_new(case) else _moments_apart(case)
+    return Finding("P02", "critical", apart) if apart else None
+
+
+def _moments_apart(case: Case) -> dict[str, object] | None:
+    """How the moments of the features differ between training and validation, where they do."""
     train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
     if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 20:
         return None
@@ -60,36 +65,38 @@ def differs(case: Case) -> Finding | None:
     moved = float(((gap > case.at.shift * scale) & (gap > 6 * error)).mean())
     outside = ratio > case.at.moments or ratio < 1 / case.at.moments
     whole = abs(float(val[1].mean() - train[1].mean())) > 0.05 * size or not 0.8 < ratio < 1.25
-    skewed = max(case.chart.rows.labels.values(), default=0) > 0.8 * sum(case.chart.rows.labels.values())
+    labels = case.chart.rows.labels
+    skewed = max(labels.values(), default=0) > case.at.majority * sum(labels.values())
     if not outside and (moved < case.at.shifted_share or not whole or skewed):
         return None
-    evidence = {
+    return {
         "deviation in validation over training": ratio,
         "healthy": f"{1 / case.at.moments:g} to {case.at.moments:g}",
         "share of features whose mean moved": moved,
     }
-    return Finding("P02", "critical", evidence)
 
 
 def hard_augmentation(case: Case) -> Finding | None:
-    """P03: validation is far better than training on rows that are never the same; no dropout explains it."""
-    if case.chart.modules.get("dropout", 0) or case.game or not case.classes or come_back(case):
+    """P03: training rows are new every time, and validation is far better or looks unlike them."""
+    if case.game or not case.classes or not _always_new(case):
         return None
-    scored = [(e.val_accuracy, _of_training(e)) for e in case.chart.epochs if e.measured and e.val_rows >= 30]
+    known = [e for e in case.chart.epochs if e.measured and e.val_rows >= 30]
+    scored = [(e.val_accuracy, e.in_eval[1] if e.in_eval else e.train_accuracy) for e in known]
     better = [pair for pair in scored if pair[0] > pair[1] + case.at.too_regular]
-    if len(better) < 3:
-        return None
-    own, trained = better[-1]
-    return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
+    apart = _moments_apart(case)
+    if len(better) >= 3 and not case.chart.modules.get("dropout", 0):
+        own, trained = better[-1]
+        return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
+    return Finding("P03", "warning", apart) if apart and not case.good() else None
 
 
-def _of_training(epoch: Epoch) -> float:
-    return epoch.in_eval[1] if epoch.in_eval else epoch.train_accuracy
-
-
-def come_back(case: Case) -> bool:
-    """Whether training rows are met again as they were: nothing is changed at random."""
-    return case.chart.rows.again >= 20
+def _always_new(case: Case) -> bool:
+    """Whether hardly a training row was met twice, over two epochs and more: they are changed at random."""
+    rows, epochs = case.chart.rows, case.chart.epochs
+    if not epochs or not rows.sizes:
+        return False
+    one_epoch = epochs[0].step * float(np.median(rows.sizes))
+    return rows.train_seen > 1.5 * one_epoch and len(rows.train) > 0.95 * rows.train_seen
 
 
 def far_targets(case: Case) -> Finding | None:
