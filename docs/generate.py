@@ -22,6 +22,7 @@ import didact
 from didact.catalog import CATALOG, constructor_arguments
 from didact.cli.main import COMMANDS, Parser, overview
 from didact.data.embedded import EMBEDDED
+from didact.doctor.codes import causes as every_cause
 from didact.recipes.digits_classifier import trained_as
 from didact.recipes.experiment import Experiment
 from didact.recipes.experiments.every import EXPERIMENTS
@@ -296,7 +297,22 @@ def _experiment(experiment: Experiment, record: Mapping[str, Any]) -> str:
     )
 
 
-PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, experiments)
+def causes() -> str:
+    """A table of all that the doctor can name, each with its page."""
+    rows = [
+        (
+            cause.code,
+            f"[{escape(cause.name)}](doctor/{cause.code.lower()}.md)",
+            "exact" if cause.exact else "with a symptom",
+            escape(cause.notes),
+        )
+        for cause in every_cause().values()
+    ]
+    return table(("code", "cause", "proof", "notes"), rows)
+
+
+FINDINGS = (experiments, causes)
+PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, *FINDINGS)
 GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
 
 

@@ -21,10 +21,13 @@ _PUBLIC = {
     "replace_head": "didact.nn.head",
     "Recipe": "didact.train.recipe",
     "Run": "didact.train.run",
+    "Doctor": "didact.doctor.doctor",
+    "watch": "didact.doctor.doctor",
 }
 
 __all__ = [
     "CATALOG",
+    "Doctor",
     "Recipe",
     "Run",
     "__version__",
@@ -36,12 +39,14 @@ __all__ = [
     "load_weights",
     "open_data",
     "replace_head",
+    "watch",
 ]
 
 if TYPE_CHECKING:
     from didact.anatomy.inspection import inspect
     from didact.catalog import CATALOG, build
     from didact.data.open import open_data
+    from didact.doctor.doctor import Doctor, watch
     from didact.nn.head import replace_head
     from didact.train.fit import cross_validate, fit
     from didact.train.recipe import Recipe

@@ -33,7 +33,9 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(call: Call
     lines = said.err.splitlines()
     assert lines[0].startswith("softmax-regression: one score per class")
     assert lines[1] == "15 parameters, 6 batches an epoch, on cpu"
-    assert [line.split("  ")[0] for line in lines[2:]] == ["epoch 1/2", "epoch 2/2"]
+    assert lines[2] == "first loss 0.95, ignorance costs 1.10 (log 3)"
+    assert [line.split("  ")[0] for line in lines[3:5]] == ["epoch 1/2", "epoch 2/2"]
+    assert lines[5:] == ["diagnosis: healthy, 12 updates watched"]
     assert "\033" not in said.out + said.err
     assert run.report.is_file()
 

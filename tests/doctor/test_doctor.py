@@ -50,7 +50,9 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tenso
     return loss
 
 
-def train(model: nn.Module, doctor: Doctor | None = None, epochs: int = 8, step: Step = step, lr: float = 0.1) -> Tensor:
+def train(
+    model: nn.Module, doctor: Doctor | None = None, epochs: int = 8, step: Step = step, lr: float = 0.1
+) -> Tensor:
     """A plain loop; returns all weights as one vector."""
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     x, y = rows()

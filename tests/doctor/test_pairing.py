@@ -12,8 +12,6 @@ from didact.doctor.pairing import Ignorance, guess, note
 from didact.doctor.taps import LossCall, listening
 
 
-
-
 class Calls(list[LossCall]):
     """A listener to losses alone."""
 
@@ -98,7 +96,9 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize(("kind", "given", "target", "value", "reduction"), BY_HAND)
-def test_a_loss_by_hand_is_recognised(kind: str, given: Tensor, target: Tensor, value: Tensor, reduction: str):
+def test_a_loss_by_hand_is_recognised(
+    kind: str, given: Tensor, target: Tensor, value: Tensor, reduction: str
+):
     call = guess(given, target, float(value), "")
     assert (call.kind, call.reduction) == (kind, reduction)
     assert not note(Chart(), call).counts["broadcast"]

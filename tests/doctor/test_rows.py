@@ -54,6 +54,9 @@ def test_targets_that_are_the_inputs_and_those_one_step_on():
     register, tokens = Register(Rows()), torch.randint(9, (4, 12))
     register.looks_into(tokens[:, :-1], tokens[:, 1:])
     assert (register.rows.shifted, register.rows.visible[0] < 0.5) == (1, True)
+    register.looks_into(tokens.T[:-1], tokens.T[1:].flatten())
+    assert register.rows.shifted == 0
+    register.rows.visible.pop()
     register.looks_into(tokens, tokens.flatten())
     assert register.rows.visible[1] == 1.0
 

@@ -117,5 +117,5 @@ def test_no_graph_is_kept():
 def test_everything_is_put_back_even_after_an_error():
     before = torch.autograd.backward, torch._C._nn.mse_loss, torch.amp.GradScaler.scale
     with pytest.raises(ZeroDivisionError), listening(Ear()):
-        1 / 0
+        raise ZeroDivisionError
     assert before == (torch.autograd.backward, torch._C._nn.mse_loss, torch.amp.GradScaler.scale)

@@ -81,6 +81,7 @@ def test_every_section_in_order(run):
     page = Page(report_page(run))
     assert page.headings == [
         "Learning curves",
+        "Diagnosis",
         "Scores",
         "Confusion matrix",
         "Worst mistakes",
@@ -253,7 +254,7 @@ def test_an_unfinished_run_shows_how_far_it_came(copy):
     lines = (copy.directory / "metrics.jsonl").read_text().splitlines()
     (copy.directory / "metrics.jsonl").write_text("\n".join(lines[:15]) + '\n{"step": 1')
     page = Page(write_report(copy).read_text())
-    assert page.headings == ["Learning curves", "Data", "Recipe", "Environment"]
+    assert page.headings == ["Learning curves", "Diagnosis", "Data", "Recipe", "Environment"]
     assert f"Not finished: {len(copy.history)} of 30 epochs" in page.text
     assert 0 < len(copy.history) < 30
     assert "didact train --resume copy" in page.text
@@ -295,7 +296,7 @@ def test_a_regression(tmp_path):
 def test_a_game(tmp_path):
     run = didact.fit("gan", "gaussian", out=tmp_path / "run", epochs=1)
     page = Page(run.report.read_text())
-    assert page.headings[:3] == ["Learning curves", "Scores", "Real and generated"]
+    assert page.headings[:4] == ["Learning curves", "Diagnosis", "Scores", "Real and generated"]
     assert "What it generates has mean" in page.text
 
 
@@ -304,7 +305,7 @@ def test_a_language_model(tmp_path):
     (tmp_path / "text.txt").write_text("".join(f"{i}. {text}" for i in range(120)))
     run = didact.fit("elman", tmp_path / "text.txt", out=tmp_path / "run", epochs=1, context=32)
     page = Page(run.report.read_text())
-    assert page.headings[:4] == ["Learning curves", "Scores", "Text", "Data"]
+    assert page.headings[:5] == ["Learning curves", "Diagnosis", "Scores", "Text", "Data"]
     read, written = run.exhibits
     assert read.text in page.text
     assert written.text in page.text

@@ -403,7 +403,7 @@ def test_two_that_start_at_once_take_two_directories(home, tmp_path, monkeypatch
 def test_every_file_is_there_and_is_json(runs):
     run = runs("table")
     names = {path.name for path in run.directory.iterdir()}
-    plain = {"recipe.json", "facts.json", "data.json", "environment.json", "results.json"}
+    plain = {"recipe.json", "facts.json", "data.json", "environment.json", "results.json", "diagnosis.json"}
     assert names == plain | {"metrics.jsonl", "state.safetensors", "model.safetensors"}
 
     def no_nan(word):

@@ -36,6 +36,10 @@ COMMANDS = {
         "a network layer by layer: output, parameters, MACs, FLOPs, receptive field",
         "didact inspect vgg16 --input 3x224x224",
     ),
+    "doctor": Command(
+        "why a training is not learning: any PyTorch script, unchanged, under observation",
+        "didact doctor my_train.py -- --lr 0.1",
+    ),
     "data": Command("embedded data, or what was understood of a path", "didact data ./flowers"),
     "report": Command("write a run's report.html again", "didact report runs/lenet5-digits-1"),
     "compare": Command("two runs side by side", "didact compare runs/mlp-digits-1 runs/mlp-digits-2"),
@@ -50,7 +54,13 @@ FLAGS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Help that opens with an example; errors of one line that suggest what was meant."""
+    """Help that opens with an example; errors of one line that suggest what was meant.
+
+    Attributes:
+        passes_on: What follows ``--`` is somebody else's: it is not parsed, and found as ``passed_on``.
+    """
+
+    passes_on = False
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage."""
@@ -58,12 +68,17 @@ class Parser(argparse.ArgumentParser):
 
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse, and name the nearest flag when one is unknown."""
+        arguments, others = _cut(arguments) if self.passes_on else (arguments, [])
         parsed, unknown = self.parse_known_args(arguments)
+        parsed.passed_on = others
         if unknown:
             known = [option for action in self._actions for option in action.option_strings]
             flag = unknown[0].split("=")[0]
             hint = f"did you mean --data {flag}?" if "--data" in known else f"see {self.prog} --help"
             hint = suggest(flag, known) if flag.startswith("-") else hint
+            if self.passes_on:
+                near = f"{hint} " if "did you mean" in hint else ""
+                hint = f"{near}The script's own arguments stand after --: {self.prog} train.py -- {flag}"
             raise UsageError(f"{self.prog} does not understand {flag!r}; {hint}")
         return parsed
 
@@ -83,8 +98,9 @@ def overview() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0, 1 (failed), 2 (wrong usage) or 130 (Ctrl-C)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    ours, others = _cut(words)
+    debug = "--debug" in ours
+    words = [word for word in ours if word != "--debug"] + (["--", *others] if "--" in words else [])
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -101,6 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output_that_cannot_be_written()
         return error.exit_code if isinstance(error, DidactError) else 1
     return code
+
+
+def _cut(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before ``--``, and after it."""
+    place = words.index("--") if "--" in words else len(words)
+    return list(words[:place]), list(words[place + 1 :])
 
 
 def _dispatch(words: list[str]) -> int:

@@ -31,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--" + flag.replace("_", "-"), metavar="VALUE", help=docs[flag])
     for flag in SWITCHES:
         parser.add_argument("--" + flag.replace("_", "-"), action="store_true", help=docs[flag])
+    parser.add_argument("--no-watch", action="store_true", help="train without the doctor")
+    parser.add_argument(
+        "--heal", action="store_true", help="train again as the doctor advises; the better run counts"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -70,9 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
     file = Path(arguments.recipe) if arguments.recipe and not paper else None
     recipe = make_recipe(model, arguments.data, settings=_settings(arguments), file=file, paper=paper)
 
-    from didact.train.fit import fit_recipe
+    if arguments.heal:
+        from didact.train.heal import fit_and_heal as train
+    else:
+        from didact.train.fit import fit_recipe as train
 
-    _conclude(fit_recipe(recipe, arguments.out, quiet=arguments.quiet), arguments.json)
+    _conclude(train(recipe, arguments.out, quiet=arguments.quiet), arguments.json)
     return 0
 
 
@@ -113,6 +120,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, str]:
     given = vars(arguments)
     settings = {flag: given[flag] for flag in FLAGS if flag != "data" and given[flag] is not None}
     settings |= {flag: "true" for flag in SWITCHES if given[flag]}
+    if given["no_watch"]:
+        settings["watch"] = "false"
     for text in arguments.set:
         key, equals, value = text.partition("=")
         if not equals:

@@ -149,7 +149,7 @@ class Rows:
     highest: float = -math.inf
     not_finite: dict[str, Any] = field(default_factory=dict)
     visible: list[float] = field(default_factory=list)  # share of targets equal to the input at their place
-    shifted: int = 0  # batches whose targets are the inputs, one step on
+    shifted: int | None = None  # the axis along which targets are the inputs, one place on
 
 
 @dataclass

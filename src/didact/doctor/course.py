@@ -106,7 +106,8 @@ class Case:
     @property
     def slow(self) -> bool:
         """It learned too little."""
-        return self.long_enough and not self.game and not self.left <= self.at.slow
+        most = self.at.slow if self.sure else self.at.stuck  # of a loss that is not known
+        return self.long_enough and not self.game and not self.left <= most
 
     @property
     def rose(self) -> bool:
@@ -188,10 +189,10 @@ class Case:
             (e.val_accuracy for e in reversed(self.chart.epochs) if math.isfinite(e.val_accuracy)), math.nan
         )
 
-    def good(self) -> bool:
+    def good(self, share: float = 0.6) -> bool:
         """Whether it plainly works: validation accuracy far above chance, or most of the loss gone."""
         if math.isfinite(self.val_accuracy) and math.isfinite(self.chance):
-            return self.val_accuracy > self.chance + 0.6 * (1 - self.chance)
+            return self.val_accuracy > self.chance + share * (1 - self.chance)
         return self.left < 0.3
 
 

@@ -27,6 +27,7 @@ class Limits:
     leak_second: float = 0.9
     changed: float = 0.2
     noisy: float = 0.06
+    told: float = 0.15  # of what neighbours could agree beyond chance
     scales: float = 100.0
     offset: float = 10.0  # standard deviations
     moments: float = 2.0
@@ -48,7 +49,8 @@ class Limits:
 
     # optimisation
     large_update: float = 5e-2
-    small_update: float = 2e-4
+    small_update: float = 1e-3  # of a run that is stuck
+    tiny_update: float = 2e-4
     vanished: float = 1e-3
     idle_update: float = 1e-6
     spike: float = 100.0

@@ -13,6 +13,7 @@ from didact.doctor.chart import Chart, Look
 from didact.doctor.newborn import parameters_of, rate_of, settings_of
 
 LARGE = 20_000_000  # numbers in a model beyond which updates are not measured
+ALIKE = 0.2  # of their size, that units which started as one may differ by
 KEPT = 400  # looks that are kept: the first sixty, and the rest ever thinner
 
 
@@ -128,7 +129,8 @@ class Movement:
         for weight, parameter in zip(self.chart.weights, self.parameters, strict=True):
             if weight.twins and self.chart.step:
                 flat = parameter.detach().flatten(1)
-                weight.twins = weight.still_twins = bool((flat == flat[:1]).all())
+                apart = float((flat - flat.mean(0)).abs().mean() / flat.abs().mean().clamp(min=1e-12))
+                weight.still_twins = apart < ALIKE
 
     def updates(self, optimizer: Optimizer) -> None:
         """How far each weight of this optimizer moved, in lengths of itself."""

@@ -66,7 +66,7 @@ def weigh(name: str, kind: str, parameter: Tensor, in_optimizer: bool) -> Weight
         tuple(parameter.shape),
         flat.shape[1] if matrix else 0,
         std,
-        constant=bare and std == 0,
+        constant=bare and std <= 1e-6 * float(flat.abs().mean()),
         twins=bare and len(flat) > 1 and bool((flat == flat[:1]).all()),
         trainable=parameter.requires_grad,
         in_optimizer=in_optimizer,

@@ -23,7 +23,7 @@ from didact.doctor.hooks import Hook
 from didact.doctor.movement import Movement
 from didact.doctor.newborn import describe, rate_of
 from didact.doctor.operations import Operations, producer
-from didact.doctor.pace import Pace
+from didact.doctor.pace import DENSE, Pace
 from didact.doctor.pairing import Ignorance, guess, note
 from didact.doctor.passes import Pass, has_modes, right_answers, targets_in
 from didact.doctor.probes import Inputs, answer_of, probe
@@ -71,6 +71,7 @@ class Observer:
         self.told_loss: float | None = None
         self.stepped = False  # an optimizer has, and the update is not written down yet
         self.finished: Callable[[], None] = lambda: None  # called when it is
+        self.next_look = DENSE
         self.asked = self.met = False  # the probes' questions were put; some pass was met
 
     def idle(self) -> bool:
@@ -137,6 +138,9 @@ class Observer:
         if learning:
             one.producer = producer(answer)
             one.operations = trace.calls if trace else []
+            held: set[int] = set().union(*self.movement.held.values())
+            if trace and trace.strangers.keys() - held:
+                self.chart.counts["parameters of no module"] = len(trace.strangers.keys() - held)
             answer.register_hook(Hook(lambda gradient: setattr(one, "answered", True)))
         else:
             self.epochs.looked(model, one)
@@ -207,6 +211,8 @@ class Observer:
         bounded = type(loss.grad_fn).__name__.startswith(("Clamp", "Minimum"))
         if bounded and abs(self.raw - told) > 1e-6 * abs(told):
             self.chart.count("loss clamped")
+        if abs(self.raw - told) <= 1e-6 * abs(told):
+            self.chart.count("loss as it was called")
         if self.raw and math.isfinite(told / self.raw):
             self.parts = told / self.raw
         return told
@@ -317,10 +323,17 @@ class Observer:
         chart.step += 1
         self.movement.forget()
         self.begun = 0.0
-        self.close = self.pace.due(chart.step)
+        self.close = self.pace.due(chart.step) or (len(self.models) > 1 and self._late_look())
         self.reading = self.close or chart.step < READ or self.pace.affordable()
         self.quiet = not self.reading
         self.finished()
+
+    def _late_look(self) -> bool:
+        """In a game, whose end counts: a look each time the run has grown by a seventh, whatever it costs."""
+        if self.chart.step < self.next_look:
+            return False
+        self.next_look = int(1.15 * self.chart.step) + 1
+        return True
 
     def _read_update(self) -> None:
         """Losses, rows, answers and rivals of the update that has just been made."""
@@ -411,7 +424,7 @@ class Observer:
             call = self.heard[-1] if self.heard else None
             if call is None and targets is not None and self.loss is not None:
                 call = guess(one.answer, targets, self.loss, one.producer)
-            shifted = self.chart.rows.shifted > 0
+            shifted = self.chart.rows.shifted
             model = _plain(self.entries[one.name])
             self.chart.probes.update(probe(model, one.inputs, targets, call, shifted))
 

@@ -36,12 +36,14 @@ class Operations(TorchFunctionMode):
 
     Attributes:
         calls: Those that read a parameter or are an activation, a norm or dropout, in order.
+        strangers: Parameters that are read and that no module has, by id.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]):
         super().__init__()
         self.known = {id(p) for p in parameters}
         self.calls: list[Operation] = []
+        self.strangers: dict[int, nn.Parameter] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -50,11 +52,20 @@ class Operations(TorchFunctionMode):
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        read = tuple(id(t) for t in _flat((*args, *kwargs.values())) if id(t) in self.known)
+        parts = [t for t in _flat((*args, *kwargs.values())) if isinstance(t, nn.Parameter)]
+        read = tuple(id(t) for t in parts if id(t) in self.known)
+        if len(read) < len(parts) and name != "__get__":
+            self._meet_strangers(parts)
         if (read and name != "__get__") or name in ACTIVATIONS or name == "dropout":
             made = output if isinstance(output, Tensor) else None
             self.calls.append(Operation(name, read, made, kwargs.get("training")))
         return output
+
+    def _meet_strangers(self, parts: Iterable[nn.Parameter]) -> None:
+        """Parameters that gradients are recorded for and that no module has."""
+        for part in parts:
+            if id(part) not in self.known and part.requires_grad and torch.is_grad_enabled():
+                self.strangers[id(part)] = part
 
 
 def producer(tensor: Tensor) -> str:

@@ -15,6 +15,7 @@ from didact.doctor.chart import Chart, Pairing
 from didact.doctor.taps import LossCall
 
 CLOSE = 1e-4
+KEPT = 16  # calls on which the best constant is tried
 PARTS = (1, 2, 4, 8, 16)  # a loss that is to be accumulated was divided by one of these
 CLASSES = ("cross_entropy", "nll")
 BINARY = ("bce", "bce_logits")
@@ -38,10 +39,11 @@ class Ignorance:
 
     total: Tensor | None = None
     rows: int = 0
-    costs: list[float] = field(default_factory=list)
+    calls: list[LossCall] = field(default_factory=list)
 
     def add(self, call: LossCall) -> None:
         """Count the targets of a call."""
+        self.calls = [*self.calls[-KEPT + 1 :], call]
         if call.kind in CLASSES and not call.target.is_floating_point():
             known = call.target[(call.target >= 0) & (call.target < call.given.shape[_axis(call.given)])]
             counted = torch.bincount(known.flatten(), minlength=call.given.shape[_axis(call.given)])
@@ -56,7 +58,7 @@ class Ignorance:
         self.rows += rows
 
     def cost(self, call: LossCall) -> float:
-        """The loss of the best constant on this call's targets, with the call's own options."""
+        """The loss of the best constant on the last calls' targets, with the options of this one."""
         if self.total is None or not self.rows:
             return math.nan
         share = self.total / self.rows
@@ -69,9 +71,11 @@ class Ignorance:
             answer = odds if call.kind == "bce" else torch.logit(odds)
         else:
             answer = share
-        answer = answer.to(call.given).expand_as(call.given)
-        self.costs.append(float(call.again(answer, call.target).double().mean()))
-        return sum(self.costs) / len(self.costs)
+        costs = [
+            float(each.again(answer.to(each.given).expand_as(each.given), each.target).double().mean())
+            for each in self.calls
+        ]
+        return sum(costs) / len(costs)
 
 
 def _axis(given: Tensor) -> int:

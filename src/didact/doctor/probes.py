@@ -95,7 +95,7 @@ def untouched() -> Iterator[None]:
 
 
 def probe(
-    model: nn.Module, inputs: Inputs, targets: Tensor | None, call: LossCall | None, shifted: bool
+    model: nn.Module, inputs: Inputs, targets: Tensor | None, call: LossCall | None, shifted: int | None
 ) -> dict[str, Any]:
     """Ask everything that can be asked of this model.
 
@@ -104,7 +104,7 @@ def probe(
         inputs: Of its first pass in training.
         targets: What belongs to them, as the loop has it.
         call: The loss that was computed of its output.
-        shifted: The targets are the inputs, one place on.
+        shifted: The axis along which the targets are the inputs, one place on; None where they are not.
 
     Returns:
         Some of ``bend``, ``mixing``, ``future``, ``order`` (in units of the output's size) and ``memory``.
@@ -118,11 +118,11 @@ def probe(
             twin = copy.deepcopy(model).eval()
         except (RuntimeError, TypeError, ValueError, AttributeError):  # it holds what cannot be copied
             return {}
-        asking = _Asking(twin, inputs, x.detach().clone())
+        asking = _Asking(twin, inputs, x.detach().clone(), targets, shifted)
         for name, ask in (
             ("bend", asking.bend),
-            ("mixing", lambda: asking.mixing(targets)),
-            ("future", lambda: asking.future() if shifted else None),
+            ("mixing", asking.mixing),
+            ("future", lambda: asking.future() if shifted is not None else None),
             ("order", asking.order),
         ):
             with suppress(RuntimeError, ValueError, IndexError, TypeError), torch.no_grad():
@@ -138,8 +138,14 @@ def probe(
 class _Asking:
     """A copy of the model, and the batch it is asked about."""
 
-    def __init__(self, twin: nn.Module, inputs: Inputs, x: Tensor):
+    def __init__(
+        self, twin: nn.Module, inputs: Inputs, x: Tensor, targets: Tensor | None, shifted: int | None
+    ):
         self.twin, self.inputs, self.x = twin, inputs, x
+        self.rows = self._row_axis(targets)
+        self.places = shifted if shifted is not None or self.rows is None else 1 - self.rows
+        if x.dim() not in (2, 3) or (x.dim() == 2 and x.is_floating_point()):
+            self.places = None  # a table, a picture: no sequence
 
     def run(self, x: Tensor) -> Tensor:
         """The answer for another tensor."""
@@ -180,9 +186,9 @@ class _Asking:
             return lambda out: _centred(out.double().clamp(min=1e-30).log())
         return _centred if made == "LogSoftmax" else lambda out: out
 
-    def mixing(self, targets: Tensor | None) -> float | None:
+    def mixing(self) -> float | None:
         """How far the answers of other rows move when one row changes."""
-        axis = self._row_axis(targets)
+        axis = self.rows
         if axis is None or self.x.shape[axis] < 2:
             return None
         changed = self._changed(axis, 0)
@@ -220,41 +226,42 @@ class _Asking:
         return changed
 
     def future(self) -> float | None:
-        """How far answers move when a later place changes; (B, T) tokens."""
-        if self.x.dim() < 2 or self.x.shape[1] < 4:
+        """How far answers move when a later place changes; (B, T) or (T, B) tokens."""
+        axis = self.places
+        if axis is None or self.x.shape[axis] < 4:
             return None
-        t = self.x.shape[1] // 2
+        t = self.x.shape[axis] // 2
         changed = self.x.clone()
+        later = changed.narrow(axis, t, self.x.shape[axis] - t)
         if self.x.is_floating_point():
-            changed[:, t:] += torch.randn_like(changed[:, t:])
+            later += torch.randn_like(later)
         else:
-            changed[:, t:] = self.x.flatten()[torch.randint(self.x.numel(), changed[:, t:].shape)]
-        before, after = self.run(self.x), self.run(changed)
-        if before.shape[0] == self.x.shape[0] * self.x.shape[1]:
-            before, after = (out.unflatten(0, self.x.shape[:2]) for out in (before, after))
-        if before.dim() < 3 or before.shape[1] != self.x.shape[1]:
+            later.copy_(self.x.flatten()[torch.randint(self.x.numel(), later.shape, device=later.device)])
+        before, after = (self._by_place(self.run(x)) for x in (self.x, changed))
+        if before.dim() < 3 or before.shape[axis] != self.x.shape[axis]:
             return None
-        return _moved(before[:, :t], after[:, :t])
+        return _moved(before.narrow(axis, 0, t), after.narrow(axis, 0, t))
+
+    def _by_place(self, answer: Tensor) -> Tensor:
+        """Answers (B T, C) as (B, T, C)."""
+        flat = self.x.dim() == 2 and answer.shape[0] == self.x.numel()
+        return answer.unflatten(0, self.x.shape) if flat else answer
 
     def order(self) -> float | None:
         """How far the answer moves when the places of a sequence are shuffled, and shuffled back."""
-        if self.x.dim() not in (2, 3) or self.x.shape[1] < 3:
+        axis = self.places
+        if axis is None or self.x.shape[axis] < 3:
             return None
-        if self.x.dim() == 2 and self.x.is_floating_point():
-            return None  # a table has no order
-        mixed = torch.randperm(self.x.shape[1], device=self.x.device)
-        before, after = self.run(self.x), self.run(self.x[:, mixed])
-        if before.dim() == 3 and before.shape[1] == self.x.shape[1]:
-            after = after[:, mixed.argsort()]
-        if before.shape[:1] != self.x.shape[:1]:
-            return None
+        mixed = torch.randperm(self.x.shape[axis], device=self.x.device)
+        before, after = (self._by_place(self.run(x)) for x in (self.x, self.x.index_select(axis, mixed)))
+        if before.dim() == 3 and before.shape[axis] == self.x.shape[axis]:
+            after = after.index_select(axis, mixed.argsort())
         return _moved(before, after)
 
     def memory(self, call: LossCall) -> dict[str, Any]:
         """How much the loss hears of the first places of a sequence, beside the last: by gradient."""
-        if self.x.dim() not in (2, 3) or self.x.shape[1] < 8:
-            return {}
-        if self.x.dim() == 2 and self.x.is_floating_point():
+        axis = self.places
+        if axis is None or self.x.shape[axis] < 8:
             return {}
         heard: list[Tensor] = []
         leaf = self.x.clone()
@@ -276,8 +283,8 @@ class _Asking:
             (gradient,) = torch.autograd.grad(loss, places[0])
         for handle in handles:
             handle.remove()
-        by_place = gradient.double().pow(2).sum(-1).mean(0).sqrt()
-        last = answer.dim() == 2 and len(answer) == len(self.x)
+        by_place = gradient.double().pow(2).sum(-1).mean(1 - axis).sqrt()
+        last = answer.dim() == 2 and len(answer) == self.x.shape[1 - axis]
         return {"memory": by_place.tolist(), "answers last": last}
 
 

@@ -48,7 +48,8 @@ class Register:
         """Note a training batch; says whether most of its rows have been seen before."""
         rows = self.rows
         prints = fingerprints(inputs)
-        known = sum(print in rows.train for print in prints)
+        new = [print not in rows.train for print in prints]
+        known = len(new) - sum(new)
         if self.first_epoch and 2 * known < len(prints):
             rows.repeated += known
         else:
@@ -69,7 +70,7 @@ class Register:
             and self.count < SAMPLE
             and len(targets) == len(inputs)
         ):
-            self._keep(inputs, targets)
+            self._keep(inputs[torch.tensor(new)], targets[torch.tensor(new)])
         return 2 * known >= len(prints)
 
     def _compare(self, prints: list[int], values: list[Any]) -> None:
@@ -84,6 +85,9 @@ class Register:
                 self.target_of[print] = value
 
     def _keep(self, inputs: Tensor, targets: Tensor) -> None:
+        """Rows that were never met before, so that no row is its own neighbour."""
+        if not len(inputs):
+            return
         room = SAMPLE - self.count
         self.kept.append((thin(inputs[:room]), targets.detach()[:room].to("cpu")))
         self.rows.table = inputs.dim() == 2 and inputs.is_floating_point()
@@ -142,7 +146,10 @@ class Register:
         if targets.numel() == inputs.numel():
             targets = targets.reshape(inputs.shape)
             self.rows.visible.append(float((targets == inputs).double().mean()))
-            self.rows.shifted += bool((targets[:, :-1] == inputs[:, 1:]).double().mean() > 0.99)
+            for axis in (1, 0):
+                n = inputs.shape[axis] - 1
+                if bool((targets.narrow(axis, 0, n) == inputs.narrow(axis, 1, n)).double().mean() > 0.99):
+                    self.rows.shifted = axis
 
 
 def chance(labels: dict[int, int]) -> float:

@@ -25,8 +25,6 @@ RULES: Mapping[str, Rule] = {
     "S01": losses.sigmoid_twice,
     "S03": losses.wrong_axis,
     "S04": losses.out_of_reach,
-    "D02": data.majority,
-    "D04": data.not_representative,
     "L05": labels.encoding,
     "L01": labels.out_of_step,
     "L03": labels.visible,
@@ -40,6 +38,8 @@ RULES: Mapping[str, Rule] = {
     "O04": optimisation.schedule,
     "E02": generalisation.trains_in_evaluation,
     "E01": generalisation.validates_in_training,
+    "D02": data.majority,
+    "D04": data.not_representative,
     "P02": preprocessing.differs,
     "D06": data.overlap,
     "D07": data.leak,
@@ -55,6 +55,7 @@ RULES: Mapping[str, Rule] = {
     "O07": optimisation.vanishing,
     "O11": optimisation.clipped,
     "O03": optimisation.odd_settings,
+    "L04": labels.noisy,
     "A01": layers.saturated,
     "R02": generalisation.too_regular,
     "O01": optimisation.rate_too_high,
@@ -63,7 +64,6 @@ RULES: Mapping[str, Rule] = {
     "A02": layers.dead,
     "A07": layers.too_small,
     "E05": generalisation.modes_differ,
-    "L04": labels.noisy,
     "G02": generalisation.overpowers,
     "G01": generalisation.collapse,
     "G03": generalisation.unused_latent,
@@ -82,6 +82,10 @@ BESIDE = {"A08", "E06", "E03", "R04", "D05", "E01", "D06", "E04", "D07"}
 PROOF = {"D01", "D03", "D04", "L01", "L03", "L05", "P02", "A03", "A04", "A05", "I01"} | {
     *("S01", "S02", "S03", "S04", "S05", "O05", "O06", "O10", "O12", "E02")
 }
+
+
+# What would be proof by itself, but follows from these.
+EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03": {"D05"}}
 
 
 def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | None = None) -> list[Finding]:
@@ -118,7 +122,8 @@ def _ranked(found: list[Finding]) -> list[Finding]:
     cause = next((finding for finding in grave if finding.code not in BESIDE), None)
     ranked = []
     for finding in grave:
-        follows = cause is not None and finding is not cause and finding.code not in PROOF | BESIDE
+        own = (PROOF | BESIDE) - EXPLAINS.get(cause.code if cause else "", set())
+        follows = cause is not None and finding is not cause and finding.code not in own
         ranked.append(replace(finding, severity="hint", because=cause.code) if follows and cause else finding)
     kept = [finding for finding in ranked if finding.severity != "hint"]
     rest = [finding for finding in ranked if finding.severity == "hint"]

@@ -27,6 +27,7 @@ from didact.train.record import Record, TensorBoard
 from didact.train.report import write_report
 from didact.train.run import Run, build_for, environment, make_task, open_recipe_data, save_model
 from didact.train.transfer import network_weights, on_features
+from didact.train.watched import Watched
 from didact.train.weights import Loaded, find_weights, load_weights
 
 
@@ -36,6 +37,7 @@ def fit(
     *,
     out: str | Path | None = None,
     quiet: bool = True,
+    heal: bool = False,
     **knobs: Any,
 ) -> Run:
     """Train a model of the catalogue on a data set.
@@ -45,6 +47,8 @@ def fit(
         data: An embedded set, or a path; by default what the catalogue pairs the model with.
         out: The run's directory; by default the next free one under ``runs/``.
         quiet: Print no progress.
+        heal: Where the doctor finds a fault that another recipe mends, train again with it, and give the
+            better run. Such runs lie beside the first.
         **knobs: Any field of ``Recipe``, argument of the model or knob of the task.
 
     Returns:
@@ -59,6 +63,10 @@ def fit(
         NonFiniteError: The loss became NaN or infinite.
     """
     recipe = make_recipe(model, None if data is None else str(data), given=knobs, origin="call")
+    if heal:
+        from didact.train.heal import fit_and_heal
+
+        return fit_and_heal(recipe, out, quiet=quiet)
     return fit_recipe(recipe, out, quiet=quiet)
 
 
@@ -76,7 +84,7 @@ def fit_recipe(
         device = choose_device(recipe)
         loaded = _start(recipe, network, data)
         loop = _loop(recipe, task, network, data, device)
-        directory = _make_directory(recipe, out)
+        directory = make_directory(recipe, out)
         write_json(directory / "facts.json", data.facts.to_dict())
         write_json(directory / "data.json", data_card(data))
         write_json(directory / "environment.json", environment(device))
@@ -216,7 +224,13 @@ def _train(
     if run.recipe.weights and not loop.at.step:
         checkpoint()  # from here on the file of weights is not needed any more
     with _resumable(directory):
-        with _shown(loop, quiet, note), _on_board(loop, directory / "events"), _stoppable(loop):
+        watched = Watched(loop, data, directory) if run.recipe.watch else None
+        with (
+            _shown(loop, quiet, note, watched),
+            _on_board(loop, directory / "events"),
+            _stoppable(loop),
+            _listening(loop, watched),
+        ):
             loop.run()
         keep()  # once more: a kill may have come between the last state and its weights
         loop.model.load_state_dict(loop.best)
@@ -270,7 +284,7 @@ def _check_free(directory: Path) -> None:
         raise RunError(f"{directory} holds something else already; choose another --out")
 
 
-def _make_directory(recipe: Recipe, out: str | Path | None) -> Path:
+def make_directory(recipe: Recipe, out: str | Path | None) -> Path:
     """Make ``out``, or the next free directory under ``runs/``: whoever makes it first has it."""
     if out is not None:
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -299,18 +313,36 @@ def _seeded(recipe: Recipe) -> Iterator[None]:
 
 
 @contextmanager
-def _shown(loop: Loop, quiet: bool, note: str) -> Iterator[None]:
-    """Show progress, and leave the terminal tidy whatever ends the training."""
+def _listening(loop: Loop, watched: Watched | None) -> Iterator[None]:
+    """Let the doctor listen, and write down what it says whatever ends the training."""
+    if watched is None:
+        yield
+        return
+    loop.observers = [*loop.observers, watched]
+    watched.begin()
+    try:
+        yield
+    except BaseException as error:
+        watched.end(error)
+        raise
+    watched.end()
+
+
+@contextmanager
+def _shown(loop: Loop, quiet: bool, note: str, watched: Watched | None) -> Iterator[None]:
+    """Show progress and the diagnosis, and leave the terminal tidy whatever ends the training."""
     if quiet:
         yield
         return
     progress = Progress()
-    progress.introduce(loop, note)
+    progress.introduce(loop, note, str(watched.preflight) if watched else "")
     loop.observers = [progress, *loop.observers]
     try:
         yield
     finally:
         progress.close()
+        if watched:
+            progress.conclude(watched.diagnosis(), stopped=not loop.at.finished)
 
 
 @contextmanager

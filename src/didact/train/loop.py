@@ -82,6 +82,7 @@ class Loop:
         if recipe.channels_last and task.facts.inputs == "image":
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.observers, self.checkpoint = list(observers), checkpoint
+        self.hear: Callable[[Batch], None] | None = None  # told of each batch before its loss is descended
         self.splits = {name: place(split, device, recipe.channels_last) for name, split in splits.items()}
         self.frozen = freeze(model, recipe)
         self.optimizers = make_optimizers(recipe, task.groups(model))
@@ -215,6 +216,8 @@ class Loop:
         """
         if self.device.type == "cpu" and not math.isfinite(step.loss.item()):
             raise explain(self.task, self.model, batch, self.at.step + 1, step.group)
+        if self.hear:
+            self.hear(batch)
         self.seen.append((Step(step.group, step.loss.detach(), step.logs), len(batch[0])))
         if len(self.seen) >= LOOK_EVERY:
             self.look(batch)

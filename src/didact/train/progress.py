@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -23,8 +23,8 @@ class Progress:
         self.bar: LiveBar | None = None
         self.begun: tuple[float, int] | None = None  # clock and updates when this leg of the run began
 
-    def introduce(self, loop: Loop, note: str = "") -> None:
-        """Say what is trained, from what, and where a resumed run goes on; show the bar."""
+    def introduce(self, loop: Loop, note: str = "", known: str = "") -> None:
+        """Say what is trained, from what, what is known of it, where a resumed run goes on; show the bar."""
         counts = [(parameter.numel(), parameter.requires_grad) for parameter in loop.model.parameters()]
         total, learned = sum(n for n, _ in counts), sum(n for n, learns in counts if learns)
         frozen = f" ({learned:,} of them learn)" if learned < total else ""
@@ -32,6 +32,7 @@ class Progress:
             f"{loop.recipe.model}: {find(loop.recipe.model).about}",
             *([note] if note else []),
             f"{total:,} parameters{frozen}, {loop.batches:,} batches an epoch, on {loop.device}",
+            *([known] if known else []),
         ]
         if loop.at.step:
             lines.append(f"going on in epoch {loop.at.epoch + 1}, after {loop.at.step:,} updates")
@@ -66,6 +67,11 @@ class Progress:
             f"{self.left(loop)}{star}"
         )
 
+    def conclude(self, diagnosis: Mapping[str, Any], stopped: bool = False) -> None:
+        """Say what the doctor says; nothing of a run that was stopped and is healthy so far."""
+        if not stopped or any(finding["severity"] != "hint" for finding in diagnosis["findings"]):
+            self.console.print("\n".join(in_lines(diagnosis)), markup=False)
+
     def close(self) -> None:
         """Take the live bar away."""
         if self.bar is not None:
@@ -95,6 +101,20 @@ class LiveBar(Bar):
             task.completed = self.loop.at.epoch + self.loop.at.batch / self.loop.batches
             task.description = self.note
         return super().get_renderables()
+
+
+def in_lines(diagnosis: Mapping[str, Any]) -> list[str]:
+    """A diagnosis on the terminal: a line, and two for each fault."""
+    updates = diagnosis["watched"]
+    seen = f"{updates['to'] - updates['after']:,} updates watched"
+    if updates["after"]:
+        seen += f", from update {updates['after'] + 1:,} on"
+    lines = [f"diagnosis: {diagnosis['verdict']}, {seen}" if "why" not in diagnosis else diagnosis["why"]]
+    for finding in diagnosis["findings"]:
+        if finding["severity"] != "hint" or (finding["code"] == "R01" and not finding["because"]):
+            place = f" ({finding['where']})" if finding["where"] else ""
+            lines += [f"  {finding['code']} {finding['cause']}{place}", f"      fix: {finding['fix']}"]
+    return lines
 
 
 def _console() -> Console:

@@ -134,6 +134,8 @@ class Recipe:
     """CPU threads of torch; 0 leaves torch's choice."""
     checkpoint_every: float = 60.0
     """Seconds between two saves of the training state; the end of training is saved too."""
+    watch: bool = True
+    """Let the doctor watch, which says why a run does not learn and changes nothing of it."""
 
     model_args: dict[str, Any] = field(default_factory=dict)
     """Constructor arguments of the model."""

@@ -65,6 +65,8 @@ def report_page(run: Run) -> str:
     """The page as HTML."""
     title = f"{run.recipe.model} on {_data_name(run)}"
     sections: list[Section] = [("curves", "Learning curves", _curves(run))]
+    if run.diagnosis:
+        sections.append(("diagnosis", "Diagnosis", _diagnosis(run)))
     if run.finished:
         sections.append(("scores", "Scores", _scores(run)))
         sections += _exhibits(run)
@@ -123,6 +125,111 @@ def _curves(run: Run) -> str:
             f"exponential moving average (factor {factor:g})."
         )
     return drawing(to_svg(figure), words) + paragraph(f"{how} {how_to_read(run)}", "quiet")
+
+
+def _diagnosis(run: Run) -> str:
+    """The verdict, then each finding with its evidence, its fix and its picture."""
+    said = run.diagnosis
+    grave = [finding for finding in said["findings"] if finding["severity"] != "hint"]
+    hints = [finding for finding in said["findings"] if finding["severity"] == "hint"]
+    parts = [paragraph(_overall(said), "warn" if grave else ""), *map(_finding, grave)]
+    if hints:
+        parts.append(folded(count(len(hints), "hint"), "\n".join(map(_finding, hints))))
+    return "\n".join([*parts, _data_findings(said["preflight"]["data"]), _healing(run)])
+
+
+def _overall(said: Mapping[str, Any]) -> str:
+    """The verdict in a sentence or two, with what was known before the first update."""
+    if "why" in said:
+        return f"{said['why'][:1].upper()}{said['why'][1:]}."
+    watched, before = said["watched"], said["preflight"]
+    updates = f"{watched['to'] - watched['after']:,} updates"
+    if watched["after"]:
+        updates = f"updates {watched['after'] + 1:,} to {watched['to']:,}"
+    words = f"The doctor watched {updates}. {VERDICTS[said['verdict']]}"
+    if before["first_loss"] is None or before["ignorance"] is None:
+        return words
+    first, ignorance = number(before["first_loss"]), number(before["ignorance"])
+    return f"{words} The first loss was {first}; to know nothing costs {ignorance} ({before['words']})."
+
+
+VERDICTS = {
+    "healthy": "It found nothing wrong.",
+    "suspect": "Something probably holds the run back.",
+    "faulty": "Something spoils the run.",
+    "not watched": "There was nothing to watch.",
+}
+
+
+def _finding(finding: Mapping[str, Any]) -> str:
+    """One finding: what, where, the numbers that speak for it, the fix, the notes' section, the picture."""
+    place = f", in {finding['where']}" if finding["where"] else ""
+    follows = f"; a consequence of {finding['because']}" if finding["because"] else ""
+    cause = f"{finding['cause'][:1].upper()}{finding['cause'][1:]}"
+    heading = f"<h3>{escape(cause)} <code>{escape(finding['code'])}</code></h3>"
+    seen = paragraph(f"Seen after {count(finding['seen'], 'update')}{place}{follows}.", "quiet")
+    rows = [[escape(name), escape(_measured(value))] for name, value in finding["evidence"].items()]
+    fix = f"<p><b>Fix:</b> <code>{escape(finding['fix'])}</code></p>" if finding["fix"] else ""
+    notes = paragraph(f"In the notes: {finding['notes']}.", "quiet") if finding["notes"] else ""
+    return (
+        heading
+        + seen
+        + (table(["measured", ""], rows, kind="few") if rows else "")
+        + fix
+        + notes
+        + _drawn(finding)
+    )
+
+
+def _drawn(finding: Mapping[str, Any]) -> str:
+    if not finding["picture"]:
+        return ""
+    from didact.draw.diagnosis import draw_finding
+    from didact.draw.style import to_svg
+
+    return drawing(to_svg(draw_finding(finding)), finding["picture"]["title"])
+
+
+def _measured(value: Any) -> str:
+    """A number as it is read, a list item by item; JSON has no word for what is not finite."""
+    if isinstance(value, list):
+        return ", ".join(map(_measured, value))
+    if value is None:
+        return "not finite"
+    return (
+        number(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
+
+
+def _data_findings(found: list[Mapping[str, Any]]) -> str:
+    """What the data doctor found before training."""
+    if not found:
+        return ""
+    rows = [
+        [
+            escape(f["severity"]),
+            escape(f"{f['where']}: {f['what']}"),
+            f'<span class="quiet">{escape(f["fix"])}</span>',
+        ]
+        for f in found
+    ]
+    return folded(count(len(found), "finding") + " in the data", table(["", "what", "fix"], rows))
+
+
+def _healing(run: Run) -> str:
+    """Where this run mends another: what was changed, and what that brought."""
+    path = run.directory / "healed.json"
+    if not path.exists():
+        return ""
+    healed = read_json(path)
+    before, after = (
+        "not trained to its end" if v is None else number(v) for v in (healed["before"], healed["after"])
+    )
+    share = "" if healed["recovered"] is None else f", {healed['recovered']:.0%} of the gap"
+    return paragraph(
+        f"This run heals {healed['of']} ({healed['finding']['code']} {healed['finding']['cause']}): "
+        f"{healed['change']}. Validation {plain(healed['metric'])}: {before} before, {after} after{share}."
+    )
 
 
 def _scores(run: Run) -> str:

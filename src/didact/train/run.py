@@ -8,6 +8,8 @@ metrics.jsonl      a line a point of the training curve, a line an epoch
 state.safetensors  everything needed to continue
 model.safetensors  the kept weights; architecture and facts travel in its metadata
 results.json       final scores, what there is to see, cost
+diagnosis.json     what the doctor says
+healed.json        what was changed, where the run heals another one
 report.html        all of it on one page
 """
 
@@ -113,6 +115,12 @@ class Run:
             raise RunError(
                 f"{self.directory} is not finished; didact train --resume {self.directory} goes on"
             )
+
+    @property
+    def diagnosis(self) -> dict[str, Any]:
+        """What the doctor says: ``verdict``, ``findings``, the worst first. Empty where it did not watch."""
+        path = self.directory / "diagnosis.json"
+        return read_json(path) if path.exists() else {}
 
     @property
     def scores(self) -> dict[str, Numbers]:

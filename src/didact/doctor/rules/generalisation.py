@@ -23,7 +23,8 @@ def overfits(case: Case) -> Finding | None:
     falling = last.train_loss < lowest.train_loss
     gap = _train_accuracy(case) - last.val_accuracy
     worse = last.val_loss / lowest.val_loss if lowest.val_loss > 0 else 1.0
-    apart = gap > case.at.gap if math.isfinite(gap) else worse > case.at.risen_much
+    error = 1 / math.sqrt(max(last.val_rows, 1))  # two standard errors of an accuracy
+    apart = gap > max(case.at.gap, error) if math.isfinite(gap) else worse > case.at.risen_much
     apart = apart and last.val_loss > 1.5 * last.train_loss
     if past < case.at.past or worse < case.at.risen or not falling or not apart:
         return None
@@ -93,7 +94,7 @@ def _shrunk(case: Case) -> Finding | None:
 
 def underfits(case: Case) -> Finding | None:
     """R03: the losses were still falling when it stopped."""
-    if case.game or case.broken or not case.left > 0.3 or case.good():
+    if case.game or case.broken or not case.left > 0.3 or case.good(0.8):
         return None
     known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
     if len(known) < 3:
@@ -107,6 +108,7 @@ def underfits(case: Case) -> Finding | None:
         "left of ignorance": case.left,
     }
     more = math.ceil(len(known) + math.log(case.left / 0.1) / max(-falls[0], 0.01))
+    evidence["epochs that would do"] = more
     return Finding(
         "R03", "warning", evidence, fix=f"train longer: about {more} epochs in place of {len(known)}"
     )

@@ -51,7 +51,9 @@ def _chance(own: np.ndarray) -> float:
 
 def _knows_nothing(case: Case) -> bool:
     if case.val_losses and case.sure:
-        return min(case.val_losses) > 0.9 * case.baseline
+        lowest = min(case.val_losses)
+        never_better = lowest == case.val_losses[0] and len(case.val_losses) > 3
+        return lowest > 0.9 * case.baseline or (never_better and lowest > 0.6 * case.baseline)
     if math.isfinite(case.val_accuracy) and math.isfinite(case.chance):
         return case.val_accuracy < case.chance + 0.15 * (1 - case.chance)
     return case.stuck
@@ -77,7 +79,11 @@ def noisy(case: Case) -> Finding | None:
     odd = ((alike >= 4) & (near != own)).any(1)
     share, agreement = float(odd.mean()), float((near == own).mean())
     best = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
-    if share < case.at.noisy or agreement < 0.4 or best > 1 - 0.6 * share:
+    if (
+        share < case.at.noisy
+        or agreement < case.at.told + (1 - case.at.told) * chance(rows.labels)
+        or not best <= 1 - 0.6 * share
+    ):
         return None
     evidence = {
         "rows whose neighbours agree on another label": share,

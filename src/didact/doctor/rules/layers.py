@@ -35,7 +35,8 @@ def _late(series: Series) -> float:
 
 
 def _worse_than_needed(case: Case) -> bool:
-    return case.long_enough and not case.game and not case.good()
+    known = case.sure or math.isfinite(case.val_accuracy)
+    return case.long_enough and not case.game and known and not case.good()
 
 
 def _imperfect(case: Case) -> bool:
@@ -97,7 +98,8 @@ def sees_future(case: Case) -> Finding | None:
 def order_blind(case: Case) -> Finding | None:
     """A06: shuffling the places of a sequence changes nothing, and it does not learn."""
     moved = case.chart.probes.get("order")
-    if moved is None or moved >= case.at.blind or not _imperfect(case):
+    still = any(w.constant and w.trainable for w in case.chart.weights)  # what is all zero cannot tell
+    if moved is None or moved >= case.at.blind or still or not _imperfect(case):
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
 
@@ -117,7 +119,7 @@ def too_small(case: Case) -> Finding | None:
         or case.game
         or case.classes < 3
         or case.left < 0.25
-        or case.left > 1
+        or case.left > 1.1
     ):
         return None
     least = min(hidden, key=lambda w: w.shape[0])

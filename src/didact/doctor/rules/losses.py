@@ -6,6 +6,8 @@ from didact.doctor.chart import Pairing
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 
+UNIT = ("Sigmoid", "Softmax")
+LINEAR = ("Addmm", "Mm", "Bmm", "Add", "Convolution")  # whose answers lie in [0, 1] by chance
 NUMBERS = ("mse", "l1", "smooth_l1", "huber")
 
 
@@ -14,7 +16,7 @@ def sigmoid_twice(case: Case) -> Finding | None:
     pairing = case.chart.pairings.get("bce_logits")
     if pairing is None or pairing.counts["unit range"] < pairing.calls:
         return None
-    if pairing.calls < (3 if pairing.producer in ("Sigmoid", "Softmax") else 20):
+    if pairing.calls < (3 if pairing.producer in UNIT else 20) or pairing.producer in LINEAR:
         return None
     return Finding("S01", "critical", _evidence(pairing, "batches within [0, 1]", "unit range"))
 
@@ -122,8 +124,8 @@ def bent(case: Case) -> Finding | None:
     for event in ("loss turned round", "loss clamped"):
         if counts.get(event, 0) >= 3 and not case.game:  # a generator's loss is its rival's, turned round
             return Finding("S07", "critical", {"updates": counts[event]}, event)
-    pairing = case.pairing
-    if pairing is not None and pairing.reduction == "sum" and (case.unstable or case.stuck):
+    pairing, whole = case.pairing, counts.get("loss as it was called", 0) >= 3
+    if pairing is not None and pairing.reduction == "sum" and whole and (case.unstable or case.stuck):
         return Finding(
             "S07",
             "critical",

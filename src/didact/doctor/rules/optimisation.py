@@ -17,8 +17,10 @@ def rate_too_high(case: Case) -> Finding | None:
     dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
     if dead > case.at.dead and not large:
         return None
-    bad = case.broken or case.left > 0.7 or case.lost
-    if not (bad and (case.rose or (large and not case.still_learning))):
+    bad = case.broken or case.left > 0.7 or case.lost or (case.rose and case.left > 0.5)
+    huge = case.early_ratio > 2 * case.at.large_update
+    pushed = huge if case.broken else large and case.long_enough and not case.still_learning
+    if not (bad and (case.rose or pushed)):
         return None
     rate = _rate(case)
     evidence = {
@@ -33,7 +35,8 @@ def rate_too_high(case: Case) -> Finding | None:
 
 def rate_too_low(case: Case) -> Finding | None:
     """O02: updates are tiny beside their weights and the loss hardly falls."""
-    if case.game or case.broken or not case.long_enough or not case.ratio < case.at.small_update:
+    small = case.at.small_update if case.stuck else case.at.tiny_update
+    if case.game or case.broken or not case.long_enough or not case.ratio < small:
         return None
     dead = max((a.dead[-1][1] for a in case.chart.activations if a.dead), default=0.0)
     if dead > case.at.all_dead:
@@ -44,11 +47,12 @@ def rate_too_low(case: Case) -> Finding | None:
     rate = _rate(case)
     evidence = {
         "median update over its weight": case.ratio,
-        "healthy": f"{case.at.small_update:g} to 0.01",
+        "healthy": f"{small:g} to 0.01",
         "loss after 100 updates over the first": after / case.first,
         "learning rate": rate,
     }
     factor = 10.0 ** max(1, round(math.log10(2e-3 / max(case.ratio, 1e-9))))
+    evidence["factor that would do"] = factor
     return Finding(
         "O02",
         "critical",
@@ -113,7 +117,12 @@ def never_zeroed(case: Case) -> Finding | None:
 
 
 def not_in_optimizer(case: Case) -> Finding | None:
-    """O06: parameters get a gradient and no optimizer has them; or it has others in their place."""
+    """O06: parameters get a gradient and no optimizer has them; or no module does."""
+    hidden = case.chart.counts.get("parameters of no module", 0)
+    if hidden and case.chart.step >= 3:
+        evidence = {"parameters that no module registers": hidden}
+        fix = "keep layers in nn.ModuleList or nn.ModuleDict, not in a list or dict"
+        return Finding("O06", "critical", evidence, fix=fix)
     left = [w for w in case.chart.weights if w.trainable and not w.in_optimizer and w.received >= 2]
     if left and case.chart.step >= 3:
         count = sum(w.in_optimizer for w in case.chart.weights)
@@ -167,7 +176,8 @@ def exploding(case: Case) -> Finding | None:
     if counts.get("loss not finite") or counts.get("gradient not finite"):
         where = case.chart.where.get("weight not finite") or case.chart.where.get("gradient not finite", "")
         found = {"losses that are not finite": counts.get("loss not finite", 0), "updates": case.updates}
-        return Finding("O08", "critical", found, where, picture=picture)
+        suddenly = "clamp what goes into a log, a square root or a division: x.clamp(min=1e-6)"
+        return Finding("O08", "critical", found, where, "" if case.rose else suddenly, picture=picture)
     if len(norms) < 20:
         return None
     spikes = [
@@ -238,6 +248,7 @@ def clipped(case: Case) -> Finding | None:
         "share clipped": len(cut) / len(found),
         "median norm over the limit": float(np.median(cut)),
         "limit": limit,
+        "90th percentile of the norms": usual,
     }
     return Finding(
         "O11",
