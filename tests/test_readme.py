@@ -109,13 +109,20 @@ def test_the_code_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert Path(page).is_file()
 
 
+def test_the_sample_of_the_doctor_is_what_is_printed(capsys: pytest.CaptureFixture[str]):
+    (sample,) = blocks("text")
+    command, _, said = sample.partition("\n")
+    assert main(shlex.split(command)[2:]) == 0
+    assert capsys.readouterr().out == said
+
+
 def test_a_run_holds_the_files_that_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    (listed,) = [block for block in blocks("text") if "recipe.json" in block]
+    listed = (ROOT / "docs/runs.md").read_text(encoding="utf-8").partition("## ")[0]
     run = tmp_path / "run"
     assert main(["train", "softmax-regression", "--epochs", "1", "--quiet", "--out", str(run)]) == 0
     capsys.readouterr()
     files = {file.name for file in run.iterdir()} - {"events"}  # for TensorBoard, where that is installed
-    assert set(re.findall(r"^  (\S+)", listed, re.M)) == files
+    assert set(re.findall(r"^\| `([\w.]+)` ", listed, re.M)) - {"healed.json"} == files
 
 
 def test_links_lead_somewhere():
