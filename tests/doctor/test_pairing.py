@@ -58,10 +58,13 @@ def test_ignorance_costs_the_minimum_over_constants(options: dict):
     assert ignorance.cost(call) == pytest.approx(least(F.cross_entropy, (3,), LABELS, **exact), rel=1e-4)
 
 
-def test_of_balanced_classes_it_costs_log_c():
-    ignorance, call = Ignorance(), heard(F.cross_entropy, torch.randn(30, 10), torch.arange(30) % 10)
+@pytest.mark.parametrize(("classes", "cost"), [(2, 0.6931), (10, 2.3026), (1000, 6.9078)])
+def test_of_balanced_classes_it_costs_log_c(classes: int, cost: float):
+    labels = torch.arange(3 * classes) % classes
+    ignorance, call = Ignorance(), heard(F.cross_entropy, torch.randn(len(labels), classes), labels)
     ignorance.add(call)
-    assert ignorance.cost(call) == pytest.approx(math.log(10), rel=1e-5)
+    assert ignorance.cost(call) == pytest.approx(math.log(classes), rel=1e-5)
+    assert ignorance.cost(call) == pytest.approx(cost, abs=5e-5)
 
 
 @pytest.mark.parametrize("positive", [None, 3.0])

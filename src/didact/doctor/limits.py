@@ -20,6 +20,7 @@ class Limits:
     one_answer: float = 0.99
     ordered: float = 0.5  # of the way from chance to all alike
     unseen_share: float = 0.005
+    steady_gap: float = 0.25  # of accuracy
     small_error: float = 0.03  # standard error of an accuracy
     few_rows: int = 50  # of a validation without classes
     overlap: float = 0.01

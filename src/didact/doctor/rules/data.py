@@ -63,24 +63,37 @@ def sorted_batches(case: Case) -> Finding | None:
 
 
 def not_representative(case: Case) -> Finding | None:
-    """D04: validation has classes that training has not."""
+    """D04: validation has classes that training has not, or stays far behind training from first to last."""
     rows = case.chart.rows
     total, seen = sum(rows.val_labels.values()), sum(rows.labels.values())
-    if (
-        not total
-        or not rows.labels
-        or case.classes == 0
-        or case.classes > 200
-        or seen < 10 * len(rows.labels)
-    ):
-        return None
+    if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
+        return _steady_gap(case)
     missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}
     share = sum(missing.values()) / total
     if share < case.at.unseen_share:
-        return None
+        return _steady_gap(case)
     evidence = {"share of the validation rows": share, "classes in training": len(rows.labels)}
     names = ", ".join(map(str, sorted(missing)[:8]))
     return Finding("D04", "critical", evidence, f"class {names}: never met in training")
+
+
+def _steady_gap(case: Case) -> Finding | None:
+    """Training is answered, validation is not, and neither gets worse: too few rows, or others (fig. VI.5)."""
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.in_eval]
+    late = case.chart.epochs[-5:]
+    if len(known) < 3 or len(case.chart.epochs) < 5 or not late[-1].val_rows:
+        return None
+    own, trained = case.val_accuracy, known[-1].in_eval[1]  # type: ignore[index]
+    steady = late[-1].val_loss < case.at.risen * min(e.val_loss for e in late)
+    error = math.sqrt(0.25 / late[-1].val_rows)
+    if not trained - own > max(case.at.steady_gap, 3 * error) or not steady:
+        return None
+    evidence = {
+        "accuracy of a training batch, scored alike": trained,
+        "of validation": own,
+        "standard error": error,
+    }
+    return Finding("D04", "warning", evidence, fix="gather more training rows, of the kind that is validated")
 
 
 def small_validation(case: Case) -> Finding | None:
