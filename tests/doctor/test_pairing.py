@@ -107,6 +107,12 @@ def test_a_loss_by_hand_is_recognised(
     assert not note(Chart(), call).counts["broadcast"]
 
 
+def test_a_loss_without_its_minus_is_recognised():
+    right = -(ANSWERS.log_softmax(1)[range(8), CLASSES]).mean()
+    assert guess(ANSWERS, CLASSES, -float(right), "").turned
+    assert not guess(ANSWERS, CLASSES, float(right), "").turned
+
+
 def test_a_loss_of_all_with_all_is_told_from_one_of_pairs():
     wrong = guess(COLUMN, VALUES, float(((COLUMN - VALUES) ** 2).mean()), "")
     assert note(Chart(), wrong).counts["broadcast"] == 1

@@ -64,14 +64,12 @@ def test_stopping_early_needs_both_to_fall():
 
 def test_a_gap_that_neither_closes_nor_widens():
     flat = [(loss, 1.2) for loss in FALLS]
-    found = data.not_representative(case(flat, (1.0, 0.6)))
+    found = data.steady_gap(case(flat, (1.0, 0.6)))
     assert found is not None
     assert found.severity == "warning"
-    assert data.not_representative(case(flat, (1.0, 0.85))) is None
+    assert data.steady_gap(case(flat, (1.0, 0.85))) is None
     assert (
-        data.not_representative(
-            case(list(zip(FALLS, [1.0 + 0.1 * k for k in range(8)], strict=True)), (1.0, 0.6))
-        )
+        data.steady_gap(case(list(zip(FALLS, [1.0 + 0.1 * k for k in range(8)], strict=True)), (1.0, 0.6)))
         is None
     )
 

@@ -28,7 +28,7 @@ class Limits:
     leak_second: float = 0.9
     changed: float = 0.2
     noisy: float = 0.06
-    told: float = 0.15  # of what neighbours could agree beyond chance
+    told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0
     offset: float = 10.0  # standard deviations
     moments: float = 2.0

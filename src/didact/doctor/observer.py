@@ -275,7 +275,9 @@ class Observer:
             return
         call = guess(one.answer, targets, value, one.producer)
         self.heard.append(call)
-        if call.kind != "other" and self.raw and self.parts == 1:
+        if call.turned:
+            self.chart.count("loss turned round")
+        elif call.kind != "other" and self.raw and self.parts == 1:
             self._rescale(float(call.value) / self.raw)
 
     def _rescale(self, parts: float) -> None:

@@ -189,12 +189,15 @@ def guess(given: Tensor, target: Tensor, value: float, made: str) -> LossCall:
                 found = function(first, second, reduction=reduction)
             except (RuntimeError, ValueError, IndexError):
                 break
-            if any(
-                torch.isclose(found.double().cpu(), loss * parts, rtol=CLOSE, atol=1e-7) for parts in PARTS
-            ):
-                again = _again(function, reduction)
-                return LossCall(kind, first, second, found, again, (), reduction, made, True)
+            for sign in (1, -1):
+                if any(_close(found, sign * parts * loss) for parts in PARTS):
+                    options = (_again(function, reduction), (), reduction, made, True, sign < 0)
+                    return LossCall(kind, first, second, found, *options)
     return LossCall("other", given, target, loss, lambda a, b: torch.tensor(math.nan), (), "mean", made, True)
+
+
+def _close(found: Tensor, loss: Tensor) -> bool:
+    return bool(torch.isclose(found.double().cpu(), loss, rtol=CLOSE, atol=1e-7))
 
 
 def _again(function: Callable[..., Tensor], reduction: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -145,7 +145,8 @@ class Register:
             return
         if targets.numel() == inputs.numel():
             targets = targets.reshape(inputs.shape)
-            self.rows.visible.append(float((targets == inputs).double().mean()))
+            same, before = targets == inputs, targets[:, 1:] == inputs[:, :-1]
+            self.rows.visible.append(max(float(same.double().mean()), float(before.double().mean())))
             for axis in (1, 0):
                 n = inputs.shape[axis] - 1
                 if bool((targets.narrow(axis, 0, n) == inputs.narrow(axis, 1, n)).double().mean() > 0.99):

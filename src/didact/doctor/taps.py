@@ -49,6 +49,7 @@ class LossCall:
         options: What came after input and target, in the kernel's order.
         producer: The operation that made ``given``.
         learning: The value has a graph.
+        turned: What is descended is its negative.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class LossCall:
     reduction: str = "mean"
     producer: str = ""
     learning: bool = False
+    turned: bool = False
 
 
 class Listener(Protocol):

@@ -88,6 +88,9 @@ PROOF = {"D01", "D03", "D04", "L01", "L03", "L05", "P02", "A03", "A04", "A05", "
 EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03": {"D05"}}
 
 
+LAST: Rule = data.steady_gap  # asked where nothing else was found
+
+
 def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | None = None) -> list[Finding]:
     """Ask every rule and rank what they found.
 
@@ -100,8 +103,11 @@ def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | No
         seen: When each code was first seen; by default now.
     """
     case = Case(chart, limits)
-    found, errors = [], list(chart.errors)
-    for code, rule in RULES.items():
+    found: list[Finding] = []
+    errors = list(chart.errors)
+    for code, rule in [*RULES.items(), ("D04", LAST)]:
+        if rule is LAST and any(finding.severity != "hint" for finding in found):
+            continue
         try:
             finding = rule(case)
         except Exception as error:

@@ -64,7 +64,7 @@ def visible(case: Case) -> Finding | None:
     seen = case.chart.rows.visible
     if len(seen) < 2 or min(seen) < 0.99:
         return None
-    evidence = {"targets equal to the token at their own place": min(seen), "batches": len(seen)}
+    evidence = {"targets equal to a token that has been read": min(seen), "batches": len(seen)}
     return Finding("L03", "critical", evidence)
 
 
@@ -107,7 +107,8 @@ def encoding(case: Case) -> Finding | None:
             return Finding("L05", "critical", evidence)
         if pairing.kind not in ("cross_entropy", "nll") or not facts["integer"] or _tokens(case):
             continue
-        if seen == 1 and pairing.calls >= 10 and outputs > 1:
+        others = len(case.chart.rows.val_labels) > 1  # then training lacks classes
+        if seen == 1 and pairing.calls >= 10 and outputs > 1 and not others:
             return Finding("L05", "critical", evidence | {"different labels": 1})
         idle = 0 not in case.chart.rows.val_labels and seen == outputs - 1
         if low >= 1 and high == outputs - 1 and idle and pairing.calls >= 5:

@@ -193,7 +193,7 @@ def too_large_weights(case: Case) -> Finding | None:
     if not high:
         return None
     start = [a.saturated[0][1] for a in case.chart.activations if a.saturated and not a.last]
-    loud = case.sure and case.first > 3 * case.baseline
+    loud = case.broken or (case.sure and case.first > 3 * case.baseline)
     if not (loud or (start and max(start) > case.at.saturated)) or case.game:
         return None
     name, gain = max(high.items(), key=lambda pair: pair[1])

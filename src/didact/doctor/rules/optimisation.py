@@ -18,6 +18,8 @@ def rate_too_high(case: Case) -> Finding | None:
     if dead > case.at.dead and not large:
         return None
     bad = case.broken or case.left > 0.7 or case.lost or (case.rose and case.left > 0.5)
+    thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
+    bad, large = bad or thrown, large or thrown
     huge = case.early_ratio > 2 * case.at.large_update
     pushed = huge if case.broken else large and case.long_enough and not case.still_learning
     if not (bad and (case.rose or pushed)):

@@ -32,7 +32,7 @@ def unscaled(case: Case) -> Finding | None:
         "size of a feature": size,
         "healthy": "deviations alike, means near 0, sizes near 1",
     }
-    symptom = case.stuck or case.unstable or case.lost or (case.slow and not case.good())
+    symptom = case.stuck or case.unstable or case.lost or (case.slow and not case.good(0.8))
     picture = {
         "kind": "bars",
         "title": "deviation of each feature",
