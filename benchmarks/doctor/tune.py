@@ -2,8 +2,8 @@
 
     python benchmarks/doctor/tune.py      after `run.py --charts`; minutes, no training
 
-For each of the twelve tasks: every number of `Limits` may move to one of a few multiples of itself, if that is
-better on the eleven other tasks (Youden's J: exact cause found first, minus false alarms); all that moved are
+For each of the twelve tasks: every number of `Limits` may move to one of a few multiples of itself, if that
+is better on the eleven others (Youden's J: exact cause found first, minus false alarms); all that moved are
 set together, and the task left out is judged with them. The totals over the twelve are what the rules are
 worth on tasks that no number has seen. What stays as it is on all twelve was not tuned to any of them.
 Writes results/doctor_left_out.json.

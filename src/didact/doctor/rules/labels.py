@@ -50,12 +50,12 @@ def _chance(own: np.ndarray) -> float:
 
 
 def _knows_nothing(case: Case) -> bool:
+    if math.isfinite(case.val_accuracy) and math.isfinite(case.chance):
+        return case.val_accuracy < case.chance + 0.15 * (1 - case.chance)
     if case.val_losses and case.sure:
         lowest = min(case.val_losses)
         never_better = lowest == case.val_losses[0] and len(case.val_losses) > 3
         return lowest > 0.9 * case.baseline or (never_better and lowest > 0.6 * case.baseline)
-    if math.isfinite(case.val_accuracy) and math.isfinite(case.chance):
-        return case.val_accuracy < case.chance + 0.15 * (1 - case.chance)
     return case.stuck
 
 
