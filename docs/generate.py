@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from importlib import import_module
@@ -311,7 +312,22 @@ def causes() -> str:
     return table(("code", "cause", "proof", "notes"), rows)
 
 
-FINDINGS = (experiments, causes)
+def cases() -> str:
+    """Faults of known repositories: where they stood, and what the doctor says of each."""
+    told = tomllib.loads((Path(__file__).parents[1] / "examples/doctor/cases.toml").read_text(encoding="utf-8"))["case"]
+    rows = [
+        (
+            f"`examples/doctor/{case['script']}`",
+            f"[{case['repository']}]({case['url']})",
+            escape(case["sentence"]),
+            " or ".join(case["accepted"]),
+        )
+        for case in told
+    ]
+    return table(("script", "thread", "what was wrong", "the doctor says"), rows)
+
+
+FINDINGS = (experiments, causes, cases)
 PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, *FINDINGS)
 GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
 

@@ -26,6 +26,10 @@ CASES: dict[str, dict[str, Any]] = {
 }
 ALLOWED = {"torch", "sklearn", "numpy"} | sys.stdlib_module_names
 each_case = pytest.mark.parametrize("script", CASES)
+QUICK = ("farm.py", "lightning_bolts.py", "texar.py", "transformer_tutorial.py")
+each_run = pytest.mark.parametrize(
+    "script", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
+)
 
 
 @functools.cache
@@ -86,7 +90,7 @@ def test_it_is_a_plain_script(script: str) -> None:
     assert 40 <= len(text.splitlines()) <= 90
 
 
-@each_case
+@each_run
 def test_the_fault_is_real(script: str) -> None:
     case = CASES[script]
     (faulty, seconds), (fixed, more) = ran(script, False), ran(script, True)
@@ -98,13 +102,14 @@ def test_the_fault_is_real(script: str) -> None:
     assert seconds + more < 40
 
 
-@each_case
+@each_run
 def test_the_doctor_names_the_cause(script: str) -> None:
     said = diagnosis(script)
     assert said["verdict"] != "healthy"
     assert said["findings"][0]["code"] in CASES[script]["accepted"], said["findings"]
 
 
+@pytest.mark.slow
 @each_case
 def test_the_doctor_finds_the_mended_script_healthy(script: str) -> None:
     said = diagnosis(script, "--", "--fixed")

@@ -24,6 +24,7 @@ BROKEN = {  # a healthy recipe, what breaks it, the code that mends it, the shar
     "R01": ("mlp", "diabetes", {"epochs": 60, "lr": 0.01}, {"keep": "last"}, 0.9),
     "R02": ("mlp", "digits", {"epochs": 20}, {"weight_decay": 10.0}, 0.9),
 }
+QUICK = ("O01", "P01")
 pytestmark = pytest.mark.usefixtures("quick")
 
 
@@ -47,7 +48,9 @@ def changes(code, found, **knobs):
     return CHANGES[code](Recipe(model="mlp", **knobs), found)
 
 
-@pytest.mark.parametrize("code", BROKEN)
+@pytest.mark.parametrize(
+    "code", [pytest.param(code, marks=() if code in QUICK else pytest.mark.slow) for code in BROKEN]
+)
 def test_what_was_broken_is_healed(code, tmp_path):
     model, data, healthy, broken, least = BROKEN[code]
     whole = didact.fit(model, data, out=tmp_path / "whole", **healthy)
