@@ -33,6 +33,7 @@ from didact.tasks.choose import TASKS
 from didact.train.parse import describe
 from didact.train.recipe import Recipe, argument_docs, knob_docs, recipe_types
 
+CASES = Path(__file__).parents[1] / "examples" / "doctor" / "cases.toml"
 MEASURED = Path(__file__).parent / "bars.json"
 CLASSIFIER = "classifier:"  # before a network's name: its own recipe on the digits, measured
 COLUMNS = 84  # characters in a line of a command's help
@@ -314,7 +315,7 @@ def causes() -> str:
 
 def cases() -> str:
     """Faults of known repositories: where they stood, and what the doctor says of each."""
-    told = tomllib.loads((Path(__file__).parents[1] / "examples/doctor/cases.toml").read_text(encoding="utf-8"))["case"]
+    told = tomllib.loads(CASES.read_text(encoding="utf-8"))["case"]
     rows = [
         (
             f"`examples/doctor/{case['script']}`",
