@@ -33,6 +33,7 @@ from didact.doctor.taps import LossCall
 
 READ = 100  # updates whose rows are all noted
 SNAPSHOT = 10  # updates from one look at how far the weights move to the next
+MOST_READ = 4  # passes of an update whose rows are noted
 MOST_PASSES, MOST_LOSSES = 64, 16  # of one update: a sequence can be stepped by hand
 
 
@@ -348,7 +349,8 @@ class Observer:
                 self._read_loss(call)
         if not training:
             return
-        self._read_rows(training[0], self._targets(training[0]))
+        for one in training[: 1 if len(self.models) > 1 else MOST_READ]:
+            self._read_rows(one, self._targets(one))
         one = training[-1]
         if self.heard and one.answer.numel() == self.heard[-1].given.numel():
             self.epochs.keep(_plain(self.entries[one.name]), one.inputs, self.heard[-1])

@@ -66,6 +66,7 @@ class Register:
             self._compare(prints, targets.reshape(-1).tolist())
         if (
             targets is not None
+            and targets.dim()
             and len(self.kept) < SAMPLE
             and self.count < SAMPLE
             and len(targets) == len(inputs)
@@ -103,7 +104,7 @@ class Register:
 
     def labels(self, targets: Tensor, training: bool) -> None:
         """Count integer labels, and how they are ordered in the batch."""
-        if not targets.numel():
+        if not targets.numel() or not targets.dim():
             return
         if targets.is_floating_point():  # yes or no, as numbers
             if targets.numel() != len(targets) or not bool(((targets == 0) | (targets == 1)).all()):

@@ -1,6 +1,7 @@
 """R, E and G: validation against training, the modes, and games."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -100,7 +101,8 @@ def underfits(case: Case) -> Finding | None:
     if len(known) < 3:
         return _hardly_begun(case)
     falls = slope([e.train_loss for e in known]), slope([e.val_loss for e in known])
-    if max(falls) > -case.at.falling:
+    steady = all(late.val_loss < early.val_loss for early, late in pairwise(known[-4:]))
+    if max(falls) > -case.at.falling or not steady:
         return None
     evidence = {
         "training loss changes by, an epoch": falls[0],
@@ -179,7 +181,8 @@ def contradicts(case: Case) -> Finding | None:
             continue
         still = float(np.std(told)) < 1e-9
         related = abs(float(np.corrcoef(losses, told)[0, 1])) if not still and np.std(losses) > 0 else 0.0
-        if fallen > 0.5 and (still or (related < 0.5 and len(told) >= 8)):
+        idle = np.ptp(told) < 0.15 * _own_rise(case)
+        if fallen > 0.5 and (still or idle or (related < 0.5 and len(told) >= 8)):
             evidence = {
                 "validation loss fell by": fallen,
                 "the metric varies by": float(np.std(told)),
@@ -189,9 +192,15 @@ def contradicts(case: Case) -> Finding | None:
     return None
 
 
+def _own_rise(case: Case) -> float:
+    """How far the accuracy rose that the doctor counted itself, where that is much."""
+    own = [e.val_accuracy for e in case.chart.epochs if e.measured and math.isfinite(e.val_accuracy)]
+    return float(np.ptp(own)) if len(own) >= 5 and np.ptp(own) > 0.3 else 0.0
+
+
 def _near_the_end(told: list[float]) -> bool:
     """A metric that has nowhere left to go."""
-    return max(told) > 0.9
+    return max(told) > 0.985
 
 
 def _told_metrics(case: Case) -> list[tuple[str, list[float], list[float]]]:

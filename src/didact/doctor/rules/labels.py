@@ -79,6 +79,8 @@ def noisy(case: Case) -> Finding | None:
     odd = ((alike >= 4) & (near != own)).any(1)
     share, agreement = float(odd.mean()), float((near == own).mean())
     best = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
+    if not math.isfinite(case.val_accuracy) and case.left < 0.2:  # it fits them, and nobody validates
+        return None
     if (
         share < case.at.noisy
         or agreement < case.at.told + (1 - case.at.told) * chance(rows.labels)
