@@ -34,6 +34,7 @@ from didact.train.parse import describe
 from didact.train.recipe import Recipe, argument_docs, knob_docs, recipe_types
 
 CASES = Path(__file__).parents[1] / "examples" / "doctor" / "cases.toml"
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 MEASURED = Path(__file__).parent / "bars.json"
 CLASSIFIER = "classifier:"  # before a network's name: its own recipe on the digits, measured
 COLUMNS = 84  # characters in a line of a command's help
@@ -328,7 +329,29 @@ def cases() -> str:
     return table(("script", "thread", "what was wrong", "the doctor says"), rows)
 
 
-FINDINGS = (experiments, causes, cases)
+def judged() -> str:
+    """What the doctor found in the runs of its benchmark, each part in a row."""
+    found = json.loads((RESULTS / "doctor.json").read_text(encoding="utf-8"))
+    parts = {
+        "spoiled runs": found["faulty"],
+        "of them those whose score falls": found["harmful"],
+        "mean over the causes": {"runs": len(found["codes"])} | found["mean_of_codes"],
+    }
+    rows = [
+        (name, f"{part['runs']:,}", *(f"{part[key]:.1%}" for key in ("detection", "top1", "top3")))
+        for name, part in parts.items()
+    ]
+    calm = found["healthy"]
+    return "\n\n".join(
+        (
+            table(("", "runs", "flagged", "cause first", "among the first three"), rows),
+            f"Of {calm['runs']} healthy runs that are odd on purpose {calm['alarms']} raised an alarm, "
+            f"{calm['rate']:.1%} (at most {calm['at_most']:.1%} with 95 % confidence). {found['date']}.",
+        )
+    )
+
+
+FINDINGS = (experiments, causes, cases, judged)
 PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, *FINDINGS)
 GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
 

@@ -98,8 +98,8 @@ class Report:
         return "faulty" if "critical" in grave else "suspect" if "warning" in grave else "healthy"
 
     def codes(self) -> list[str]:
-        """The codes of all that is more than a hint, causes before consequences; empty when healthy."""
-        return [finding.code for finding in self.findings if finding.severity != "hint"]
+        """The codes of causes, then of what follows from them, without mere hints; empty when healthy."""
+        return [finding.code for finding in self.findings if finding.severity != "hint" or finding.because]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
