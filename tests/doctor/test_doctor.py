@@ -109,7 +109,7 @@ def test_a_loop_needs_no_calls():
     with didact.watch(model, optimizer, quiet=True) as doctor:
         for _ in range(30):
             step(model, optimizer, x, y)
-    assert doctor.report().codes() == ["S02"]
+    assert doctor.report().codes()[0] == "S02"
 
 
 @pytest.mark.parametrize("softmax", [False, True])

@@ -14,6 +14,7 @@ from didact.doctor.probes import Inputs, answer_of, shaped_as, untouched
 from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
 
+FEWEST = 20  # different rows that make a validation
 ROWS = 5000  # of a validation that are compared with those trained on
 KEEP = 5_000_000  # numbers of a batch that is kept to be scored again
 
@@ -96,7 +97,8 @@ class Epochs:
         phase, trained = self.register.phase, self.chart.rows.train
         everything = [row for _, _, rows in phase for row in rows]
         inside = set(everything) & trained
-        if not everything:
+        self.chart.rows.val.update(everything)
+        if len(set(everything)) < FEWEST:
             return
         if len(inside) >= 0.9 * len(trained):  # the training rows were scored too: which were met twice?
             times: dict[int, int] = {}

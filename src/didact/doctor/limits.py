@@ -22,6 +22,7 @@ class Limits:
     unseen_share: float = 0.005
     steady_gap: float = 0.25  # of accuracy
     small_error: float = 0.03  # standard error of an accuracy
+    few_to_validate: int = 20  # different rows
     few_rows: int = 50  # of a validation without classes
     overlap: float = 0.01
     leak: float = 0.98  # of labels told by one feature

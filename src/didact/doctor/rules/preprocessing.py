@@ -52,6 +52,8 @@ def _moments_apart(case: Case) -> dict[str, object] | None:
     train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
     if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 20:
         return None
+    if len(case.chart.rows.val) < case.at.few_to_validate:
+        return None
     std, other = np.sqrt(train[2] / train[0]), np.sqrt(val[2] / val[0])
     size = max(float(std.max()), float(other.max()))
     lively = (std > 1e-3 * size) | (other > 1e-3 * size)
