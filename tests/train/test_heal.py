@@ -164,22 +164,22 @@ def test_every_change_is_of_knobs_that_exist():
         "patience": 2,
     }
     recipe = Recipe(model="mlp", weights="file", model_args={"dropout": 0.9}, **given)
-    fix = "lr=1: 10 times 0.1; clip at 3.5, the 90th percentile; train longer: about 90 epochs"
+    measured = {"weight decay": 1.0, "90th percentile of the norms": 3.5, "epochs that would do": 90}
     for code, change in CHANGES.items():
-        knobs = change(recipe, finding(code, fix, **{"weight decay": 1.0}))
+        knobs = change(recipe, finding(code, **measured))
         assert knobs, code
         assert knobs.keys() <= known, code
 
 
-def test_the_printed_numbers_are_applied():
-    assert changes("O02", finding("O02", "lr=0.1: 100 times 0.001"), lr=1e-3)["lr"] == pytest.approx(0.1)
-    assert changes("O11", finding("O11", "clip at 2.3e+02, the 90th"), clip_norm=1e-3) == {"clip_norm": 230.0}
-    assert changes("R03", finding("R03", "train longer: about 70 epochs in place of 20"), epochs=20) == {
-        "epochs": 70
-    }
-    longest = changes("R03", finding("R03", "train longer: about 7000 epochs in place of 20"), epochs=20)
-    assert longest == {"epochs": 160}
-    assert changes("R03", finding("R03", "train longer"), epochs=20, patience=1) == {"patience": 0}
+def test_the_measured_numbers_are_applied():
+    faster = finding("O02", **{"factor that would do": 100.0})
+    assert changes("O02", faster, lr=1e-3)["lr"] == pytest.approx(0.1)
+    looser = finding("O11", **{"90th percentile of the norms": 230.0})
+    assert changes("O11", looser, clip_norm=1e-3) == {"clip_norm": 230.0}
+    longer, endless = (finding("R03", **{"epochs that would do": n}) for n in (70, 7000))
+    assert changes("R03", longer, epochs=20) == {"epochs": 70}
+    assert changes("R03", endless, epochs=20) == {"epochs": 160}
+    assert changes("R03", finding("R03"), epochs=20, patience=1) == {"patience": 0}
 
 
 def test_an_exploding_gradient_is_cut_and_the_rate_lowered():

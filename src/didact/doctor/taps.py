@@ -127,9 +127,12 @@ def _wrap(home: Any, name: str, around: Callable[..., Any]) -> Callable[[], None
 
     def undo() -> None:
         nonlocal listening
-        listening = False
+        listening, beneath = False, original
+        tapped.silent = True  # type: ignore[attr-defined]
+        while getattr(beneath, "silent", False):  # of somebody who began before us and has left
+            beneath = beneath.__wrapped__
         if getattr(home, name) is tapped:  # else somebody wrapped it after us, and calls through
-            setattr(home, name, original)
+            setattr(home, name, beneath)
 
     setattr(home, name, tapped)
     return undo
