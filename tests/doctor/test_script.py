@@ -12,7 +12,8 @@ from torch import nn
 
 from didact.doctor.doctor import unwrapped
 from didact.doctor.elsewhere import worth_watching
-from didact.doctor.script import Observation, run_script
+from didact.doctor.observation import Observation
+from didact.doctor.script import run_script
 from didact.errors import UsageError
 
 START = """

@@ -15,7 +15,7 @@ from didact.doctor.codes import Cause, causes
 from didact.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from didact.doctor.script import ScriptReport
+    from didact.doctor.observation import ScriptReport
 
 PICTURES = (".svg", ".png")
 STDOUT = "-"

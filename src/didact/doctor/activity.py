@@ -71,7 +71,6 @@ class Activity:
         """How many rows each unit fires for, over a window of batches; units (B, U)."""
         fires = (units > 0).double().sum(0)
         activation.units = units.shape[1]
-        activation.zero.append((self.chart.step, 1 - float(fires.sum()) / units.numel()))
         total, rows, batches = self.fired.get(key, (torch.zeros_like(fires), 0, 0))
         if total.shape != fires.shape:
             return

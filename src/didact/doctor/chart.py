@@ -62,7 +62,7 @@ class Activation:
         kind: relu, sigmoid, tanh ...
         after: The weight whose layer it follows.
         last: It makes the model's output.
-        zero: Share of zeros; dead: share of units that never fired over a few hundred rows.
+        dead: Share of units that never fired over a few hundred rows.
         saturated: Share beyond the range in which it is steep.
     """
 
@@ -70,7 +70,6 @@ class Activation:
     after: str
     units: int = 0
     last: bool = False
-    zero: Series = field(default_factory=list)
     dead: Series = field(default_factory=list)
     saturated: Series = field(default_factory=list)
     alive: list[float] = field(default_factory=list)  # share of rows that fire, of each unit, last window
@@ -96,6 +95,7 @@ class Pairing:
     producer: str = ""
     reduction: str = "mean"
     baseline: float = math.nan
+    costs: Series = field(default_factory=list)  # the mean of what came out
     outside: list[float] = field(default_factory=list)  # share of targets that the output cannot reach
 
 
@@ -121,11 +121,11 @@ class Rows:
     """A sample of the rows that were trained on, and what is known of all of them.
 
     Attributes:
-        inputs: (N, F) a sample, of at most a thousand features each; ``table``: they were rows of numbers.
+        inputs: (N, F) a sample, of at most a thousand features each; ``table``: they were rows of numbers,
+            ``tokens``: they only name things.
         targets: (N,) or (N, K).
         hashes: Of every row seen in training and in validation.
         changed: Rows seen again with another target, of how many seen again.
-        agreement: By epoch: share of rows whose nearest neighbour has the same label, and by chance.
         order: z-scores of how often neighbours in a batch share a label.
     """
 
@@ -133,20 +133,18 @@ class Rows:
     targets: np.ndarray | None = None
     integer: bool = False
     table: bool = False
+    tokens: bool = False
     train: set[int] = field(default_factory=set)
     train_seen: int = 0
     repeated: int = 0  # rows met twice in the first epoch
     val: set[int] = field(default_factory=set)
     again: int = 0
     changed: int = 0
-    agreement: list[tuple[int, float, float, int]] = field(default_factory=list)
     order: list[float] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # of batches
     labels: dict[int, int] = field(default_factory=dict)
     val_labels: dict[int, int] = field(default_factory=dict)
     moments: dict[str, tuple[int, np.ndarray, np.ndarray]] = field(default_factory=dict)  # n, mean, m2
-    lowest: float = math.inf
-    highest: float = -math.inf
     not_finite: dict[str, Any] = field(default_factory=dict)
     visible: list[float] = field(default_factory=list)  # share of targets equal to the input at their place
     shifted: int | None = None  # the axis along which targets are the inputs, one place on

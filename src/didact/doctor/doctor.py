@@ -14,12 +14,12 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from didact.doctor.chart import Chart
 from didact.doctor.finding import Finding, Report
@@ -32,7 +32,8 @@ from didact.doctor.taps import listening
 from didact.doctor.verdict import conclude
 from didact.errors import DidactError
 
-CHECKPOINTS = (1, 5, 20, 50, 100, 150, 300)  # updates after which the rules are asked, besides every epoch
+CHECKPOINTS = (1, 20, 150)  # updates after which the rules are asked
+ALSO = (5, 50, 100, 300)  # and after these, and after epochs, where the budget allows it
 PATIENCE = 5  # errors of its own after which the doctor stops watching
 
 
@@ -100,7 +101,6 @@ class Doctor:
         if isinstance(loss_fn, nn.Module) and any(True for _ in loss_fn.parameters()):
             models["loss"] = loss_fn
         self.admit(models, list(_named(optimizer, "").values()))
-        self._stack.callback(register_optimizer_step_pre_hook(self._await_closure).remove)
         self._stack.enter_context(listening(_Guarded(self)))
 
     def admit(self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer] = ()) -> None:
@@ -134,7 +134,7 @@ class Doctor:
         """After an epoch and its validation, with the loop's own metrics; none are needed."""
         self._try(self.observer.close_epoch, _floats(train_metrics), _floats(val_metrics))
         if len(self.chart.epochs) & (len(self.chart.epochs) - 1) == 0:  # 1, 2, 4, 8 ...
-            self._try(self._check)
+            self._check_if_affordable()
 
     def report(self) -> Report:
         """What the doctor thinks so far."""
@@ -162,8 +162,7 @@ class Doctor:
             (model.register_forward_pre_hook, self.observer.pass_begins),
             (functools.partial(model.register_forward_hook, always_call=True), self.observer.pass_ends),
         ):
-            idle = functools.partial(self._try, self.observer.idle)
-            hook = Hook(functools.partial(self._try, method), idle)
+            hook = Hook(functools.partial(self._try, method), self.observer.idle)
             self._stack.callback(register(hook, with_kwargs=True).remove)
 
     def _listen_to_parts(self) -> None:
@@ -172,6 +171,7 @@ class Doctor:
             for part, module in model.named_children():
                 self.observer.entries[f"{name}.{part}".lstrip(".")] = module
                 self._listen_to(module)
+            self.observer.in_parts = len(list(model.children())) > 1 and len(self.observer.place) > 1
 
     def _try(self, call: Callable[..., Any], *args: Any) -> Any:
         """Never take the run down."""
@@ -184,12 +184,11 @@ class Doctor:
             self.chart.errors.append(f"{type(error).__name__} in {place}: {error}")
             return None
 
-    def _await_closure(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+    def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``step(closure)`` computes its gradients itself: look at the update once it has."""
-        self._awaited = None
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if not callable(closure):
-            return None
+            return self._try(self._before_step, optimizer)
         self._awaited = optimizer
 
         def observed() -> Any:
@@ -204,18 +203,24 @@ class Doctor:
         return args, {**kwargs, "closure": observed}
 
     def _before_step(self, optimizer: Optimizer) -> None:
-        if self._awaited is not optimizer:
-            self.observer.before_step(optimizer)
+        self.observer.before_step(optimizer)
 
     def _after_step(self, optimizer: Optimizer) -> None:
         self.observer.after_step(optimizer)
 
     def _finished(self) -> None:
         """An update is written down."""
-        if self.chart.step == 1 and not self.observer.met:
+        step = self.chart.step
+        if step == 1 and not self.observer.met:
             self._listen_to_parts()
-        if self.chart.step in CHECKPOINTS:
+        if step in CHECKPOINTS:
             self._check()
+        elif step in ALSO:
+            self._check_if_affordable()
+
+    def _check_if_affordable(self) -> None:
+        if self.observer.pace.affordable():
+            self._try(self._check)
 
     def _check(self) -> None:
         """Ask the rules, and remember when each cause was first seen."""
@@ -231,7 +236,7 @@ class Doctor:
             print(finding, file=sys.stderr)
 
     def _fail_fast(self) -> None:
-        if self.chart.step in CHECKPOINTS or self.chart.counts.get("loss not finite"):
+        if self.chart.step in (*CHECKPOINTS, *ALSO) or self.chart.counts.get("loss not finite"):
             report = self.report()
             if report.verdict == "faulty":
                 self.close()
@@ -249,12 +254,10 @@ class _Guarded:
         self.heard_clipping = guarded(observer.heard_clipping)
         self.heard_scale = guarded(observer.heard_scale)
         self.heard_batch = guarded(observer.heard_batch)
-        self.before_step = guarded(doctor._before_step)
+        self.before_step = doctor._steps
         self.after_step = guarded(doctor._after_step)
 
-    @property
-    def quiet(self) -> bool:
-        return self._observer.quiet
+    quiet = property(attrgetter("_observer.quiet"))  # asked at every loss
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Elsewhere:
         """In the other process."""
         if "torch" not in sys.modules:
             return self.target(*args, **kwargs)
-        from didact.doctor.script import Observation
+        from didact.doctor.observation import Observation
 
         if Observation.current is not None:  # forked
             Observation.current.leave()

@@ -38,29 +38,31 @@ class Epochs:
 
     def looked(self, model: nn.Module, one: Pass) -> None:
         """A pass without gradients: part of a validation, unless an update follows at once."""
-        at, x = self.validation, one.inputs.tensor
+        at, x = self.validation, one.inputs.rows
         at.passes += 1
-        lax = lax_modules(model)
-        at.lax += bool(lax)
-        at.where = at.where or ((lax[0] or one.name) if lax else "")
-        if x is None:
-            return
-        if x.dim() > 1 and (at.phases < 2 or self.pace.affordable()):
-            with self.pace.clocked():
+        closely = at.phases < 2 or self.pace.affordable()
+        with self.pace.clocked():
+            if closely or at.passes < 3:
+                lax = lax_modules(model)
+                at.lax += bool(lax)
+                at.where = at.where or ((lax[0] or one.name) if lax else "")
+            if closely and x is not None and x.dim() > 1:
                 if at.rows < ROWS:
                     self.register.validate(x)
                 if x.is_floating_point():
                     self.register.moments(x, training=False)
-        at.rows += len(x)
+        at.rows += len(x) if x is not None else 0
 
     def scored(self, call: LossCall) -> None:
         """A loss without a graph."""
         rows = call.given.shape[0] if call.given.dim() else 1
         self.validation.add_loss(float(call.value) / (rows if call.reduction == "sum" else 1), rows)
-        right = right_answers(call.given, call.target)
-        if right:
-            self.validation.add_answers(*right)
-        self.register.labels(call.target, training=False)
+        with self.pace.clocked():
+            right = right_answers(call.given, call.target)
+            if right:
+                self.validation.add_answers(*right)
+            if self.validation.phases < 2 or self.pace.affordable():
+                self.register.labels(call.target, training=False)
 
     def learning_again(self) -> None:
         """A backward after passes without gradients: they were a validation if updates lay before them.

@@ -12,6 +12,7 @@ class Limits:
     slow: float = 0.6  # the same, of learning too little
     unstable: float = 1.25  # of the first loss
     grown: float = 1.5  # of its own minimum: learned, then lost
+    most: float = 0.3  # of a loss, that another part than the known one may be
     early: int = 150  # updates
     enough: int = 40  # updates before a rule on learning may speak
 
@@ -43,18 +44,20 @@ class Limits:
     all_dead: float = 0.9
     straight: float = 1e-4
     mixed: float = 1e-4
+    hardly_mixed: float = 5e-7  # of a run that is stuck: what reaches the answer may be small
     blind: float = 1e-5
     small_gain: float = 0.1
     large_gain: float = 4.2
     first_low: float = 0.7
     first_high: float = 1.5
+    first_wild: float = 5.0
 
     # optimisation
     large_update: float = 5e-2
+    thrown: float = 1.0  # of its own length, by one update
     small_update: float = 1e-3  # of a run that is stuck
     tiny_update: float = 2e-4
     vanished: float = 1e-3
-    idle_update: float = 1e-6
     spike: float = 100.0
     forgotten: float = 1e-3
     clip_share: float = 0.5
@@ -78,7 +81,8 @@ class Limits:
 
     # games
     collapsed: float = 0.4
-    judge: float = 0.95
+    judge: float = 0.93  # of right verdicts, over half the game
+    certain: float = 0.15  # its loss where it is
     unused: float = 0.9
 
 

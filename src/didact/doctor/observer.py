@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from didact.doctor.activity import Activity
 from didact.doctor.batches import Batches
+from didact.doctor.byhand import compared_with
 from didact.doctor.chart import Chart, Look
 from didact.doctor.epochs import Epochs
 from didact.doctor.hooks import Hook
@@ -24,7 +25,7 @@ from didact.doctor.movement import Movement
 from didact.doctor.newborn import describe, rate_of
 from didact.doctor.operations import Operations, producer
 from didact.doctor.pace import DENSE, Pace
-from didact.doctor.pairing import Ignorance, guess, note
+from didact.doctor.pairing import Ignorance, guess, note, part
 from didact.doctor.passes import Pass, has_modes, right_answers, targets_in
 from didact.doctor.probes import Inputs, answer_of, probe
 from didact.doctor.rivals import Rivals
@@ -52,6 +53,7 @@ class Observer:
         self.models: dict[str, nn.Module] = {}
         self.entries: dict[str, nn.Module] = {}  # whose calls are passes: the models, or their parts
         self.optimizers: list[Optimizer] = []
+        self.place: dict[int, int] = {}  # of an optimizer among them, by its id
         self.parameters: list[nn.Parameter] = []
         self.register = Register(chart.rows)
         self.activity, self.movement = Activity(chart), Movement(chart)
@@ -62,6 +64,7 @@ class Observer:
         self.begun = self.ended = self.before = 0.0  # first pass of this update; ends of the last two
         self.running: dict[str, ExitStack] = {}  # passes that have begun
         self.traces: dict[str, Operations] = {}
+        self.moded: dict[str, bool] = {}  # whether training and evaluation differ, by entry
         self.passes: list[Pass] = []  # of this update
         self.calls: list[LossCall] = []  # losses with a graph since the last backward
         self.heard: list[LossCall] = []  # of this update
@@ -74,15 +77,13 @@ class Observer:
         self.finished: Callable[[], None] = lambda: None  # called when it is
         self.next_look = DENSE
         self.asked = self.met = False  # the probes' questions were put; some pass was met
+        self.in_parts = False  # a model is never called itself, several of its parts are
 
     def idle(self) -> bool:
         """Whether a pass that begins now is of no interest: one that learns, in a quiet update."""
-        now = perf_counter()
-        if self.stepped:
-            self.finish()
-        if not (self.quiet and torch.is_grad_enabled()):
+        if not self.quiet or self.stepped or not torch.is_grad_enabled():
             return False
-        self.begun = self.begun or now
+        self.begun = self.begun or perf_counter()
         return True
 
     def admit(self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]) -> None:
@@ -90,6 +91,7 @@ class Observer:
         self.models.update({name: _plain(model) for name, model in models.items()})
         self.entries.update(models)
         self.optimizers += [o for o in optimizers if all(o is not known for known in self.optimizers)]
+        self.place = {id(optimizer): k for k, optimizer in enumerate(self.optimizers)}
         seen = {id(p): weight for p, weight in zip(self.parameters, self.chart.weights, strict=True)}
         self.parameters = describe(self.chart, self.models, self.optimizers)
         for k, parameter in enumerate(self.parameters if self.chart.step else ()):
@@ -101,6 +103,11 @@ class Observer:
         self.movement.before = []
         self.activity.admit(self.parameters)
         self.movement.admit(self.parameters, self.optimizers)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several networks, which may supply or judge one another."""
+        return len(self.models) > 1 or self.in_parts
 
     def name_of(self, model: nn.Module) -> str | None:
         """The name of a model or part whose calls are passes."""
@@ -114,8 +121,10 @@ class Observer:
         if self.stepped:
             self.finish()
         self.begun = self.begun or now
+        if self.busy or (self.quiet and torch.is_grad_enabled()):
+            return
         name = self.name_of(model)
-        if self.busy or name is None or name in self.running:
+        if name is None or name in self.running:
             return
         self.met = True
         stack = self.running[name] = ExitStack()
@@ -137,7 +146,7 @@ class Observer:
         learning = torch.is_grad_enabled() and answer.requires_grad
         one = Pass(name, Inputs(args, kwargs), answer.detach(), _detached(output), learning, model.training)
         if learning:
-            one.producer = producer(answer)
+            one.producer, one.made_by = producer(answer), answer.grad_fn
             one.operations = trace.calls if trace else []
             held: set[int] = set().union(*self.movement.held.values())
             if trace and trace.strangers.keys() - held:
@@ -145,9 +154,11 @@ class Observer:
             answer.register_hook(Hook(lambda gradient: setattr(one, "answered", True)))
         else:
             self.epochs.looked(model, one)
-        if learning or len(self.models) > 1:
+        if learning or self.several:
             self.passes.append(one)
             del self.passes[1 : len(self.passes) - MOST_PASSES]
+            for earlier in self.passes[:-MOST_READ]:
+                earlier.made_by = None  # nobody's graph is kept alive by being watched
 
     # Losses
 
@@ -182,9 +193,9 @@ class Observer:
         if self.stepped:
             self.finish()
         self.chart.backwards += 1
-        if self.quiet and loss.device.type != "cpu":  # to read it would wait for the accelerator
+        if self.quiet and not loss.is_cpu:  # to read it would wait for the accelerator
             return
-        value, self.scale = float(loss.detach()) / self.scale, 1.0
+        value, self.scale = loss.item() / self.scale, 1.0
         self.raw, value = value, value * self.parts
         if self.epochs.validation.passes:
             with self._apart():
@@ -202,6 +213,10 @@ class Observer:
             self.chart.count("loss without a graph")
         calls, self.calls = self.calls, []
         self.heard += calls
+        for one in self._training:
+            if one.made_by is not None and not calls:
+                one.compared = compared_with(loss, one.answer, one.made_by)
+            one.made_by = None
         if len(calls) != 1 or calls[0].value.numel() != 1:
             self.chart.count("losses of several parts" if calls else "losses by hand")
             return value
@@ -225,6 +240,7 @@ class Observer:
         if self.busy:
             return
         if id(optimizer) not in self.movement.held:
+            self.place[id(optimizer)] = len(self.optimizers)
             self.optimizers.append(optimizer)
             self.movement.meet(optimizer)
         if not self.quiet:
@@ -249,24 +265,29 @@ class Observer:
     def _note_loss(self, optimizer: Optimizer) -> None:
         chart, step = self.chart, self.chart.step
         if self.loss is not None:
-            index = next(k for k, known in enumerate(self.optimizers) if known is optimizer)
-            chart.by_group.setdefault(index, []).append((step, self.loss))
+            chart.by_group.setdefault(self.place[id(optimizer)], []).append((step, self.loss))
             if not self.stepped:
                 chart.losses.append((step, self.loss))
                 self.epochs.training.add_loss(self.loss, 1)
-        rate = optimizer.param_groups[0].get("lr", 0.0) if self.quiet else rate_of(optimizer)
         if not self.stepped:
+            quick = self.quiet and len(chart.rates) > 1
+            rate = optimizer.param_groups[0]["lr"] if quick else rate_of(optimizer)
             chart.rates.append((step, float(rate)))
 
     def _note_modes(self) -> None:
         """Were dropout and batch norm in training mode? And which passes recorded a graph for nothing?"""
         for one in self.passes:
-            if one.answered and has_modes(self.entries[one.name]):
+            if one.answered and self._has_modes(one.name):
                 how = "training" if one.training else "evaluation"
                 self.chart.count(f"updates in {how} mode", one.name)
         wasted = sum(one.learning and not one.answered for one in self.passes)
-        if 0 < wasted < len(self.passes) and len(self.models) == 1:
+        if 0 < wasted < len(self.passes) and not self.several:
             self.chart.count("validations with a graph")
+
+    def _has_modes(self, name: str) -> bool:
+        if self.close or name not in self.moded:
+            self.moded[name] = has_modes(self.entries[name])
+        return self.moded[name]
 
     def _guess_loss(self, training: Sequence[Pass]) -> None:
         """A loss written by hand, where the targets are known."""
@@ -275,10 +296,13 @@ class Observer:
         if targets is None or value is None:
             return
         call = guess(one.answer, targets, value, one.producer)
+        if call.kind == "other" and one.compared and one.compared.kind:
+            call = part(one.answer, one.compared, one.producer)
+            self.chart.count("losses of several parts")
         self.heard.append(call)
         if call.turned:
             self.chart.count("loss turned round")
-        elif call.kind != "other" and self.raw and self.parts == 1:
+        elif call.kind != "other" and not call.partial and self.raw and self.parts == 1:
             self._rescale(float(call.value) / self.raw)
 
     def _rescale(self, parts: float) -> None:
@@ -310,6 +334,8 @@ class Observer:
         if not self.stepped:
             self.before, self.ended = self.ended, perf_counter()
         self.stepped = True
+        if self.quiet and len(self.optimizers) == 1:
+            self.finish()
 
     def finish(self) -> None:
         """Write down the update that was made; called when the next one begins."""
@@ -320,14 +346,16 @@ class Observer:
         if not self.quiet:
             with self.pace.clocked():
                 self._read_update()
-        self.passes, self.heard, self.loss, self.told_loss = [], [], None, None
-        self.batches.used()
+            self.heard, self.told_loss = [], None
+            self.batches.used()
+            self.movement.forget()
+        if self.passes:
+            self.passes = []
+        self.loss, self.begun = None, 0.0
         self.epochs.updates += 1
         chart.step += 1
-        self.movement.forget()
-        self.begun = 0.0
-        self.close = self.pace.due(chart.step) or (len(self.models) > 1 and self._late_look())
-        self.reading = self.close or chart.step < READ or self.pace.affordable()
+        self.close = self.pace.due(chart.step) or (self.several and self._late_look())
+        self.reading = self.close or chart.step < READ
         self.quiet = not self.reading
         self.finished()
 
@@ -342,14 +370,14 @@ class Observer:
         """Losses, rows, answers and rivals of the update that has just been made."""
         training = self._training
         if self.close:
-            self.rivals.note(self.passes, len(self.models) > 1, self.chart.step)
+            self.rivals.note(self.passes, self.several, self.chart.step)
             if training and not self.heard:
                 self._guess_loss(training)
             for call in self.heard[-4:]:
                 self._read_loss(call)
         if not training:
             return
-        for one in training[: 1 if len(self.models) > 1 else MOST_READ]:
+        for one in training[: 1 if self.several else MOST_READ]:
             self._read_rows(one, self._targets(one))
         one = training[-1]
         if self.heard and one.answer.numel() == self.heard[-1].given.numel():
@@ -363,7 +391,7 @@ class Observer:
 
     def _read_rows(self, one: Pass, targets: Tensor | None) -> None:
         """Inputs, targets and answers of a pass."""
-        x = one.inputs.tensor
+        x = one.inputs.rows
         if x is None or x.dim() < 2:
             return
         if x.is_floating_point() and self.close:
@@ -375,7 +403,8 @@ class Observer:
         self.register.labels(targets, training=True)
         if self.close:
             self.register.looks_into(x, targets)
-        right = right_answers(one.answer, targets)
+        answers = not self.heard or any(call.given.numel() == one.answer.numel() for call in self.heard)
+        right = right_answers(one.answer, targets) if answers else None
         if right:
             self.epochs.training.add_answers(*right)
             self.chart.accuracy.append((self.chart.step, float(right[1].double().mean())))
@@ -385,9 +414,13 @@ class Observer:
         found, training = one.targets, self._training
         if found is None:
             found = targets_in(self.batches.of(one.inputs.tensor), one.inputs.tensor)
+        if found is None and one.compared is not None:
+            found = one.compared.target
         if found is None and self.heard:
-            same = len(self.heard) == len(training) and one in training
-            found = self.heard[training.index(one) if same else -1].target
+            if one in training and len(self.heard) == len(training):
+                found = self.heard[training.index(one)].target
+            elif len(self.heard) == 1 or one is training[-1]:
+                found = self.heard[-1].target
         return found.detach() if found is not None else None
 
     def _check_finite(self, x: Tensor) -> None:
@@ -446,9 +479,10 @@ class Observer:
     def told_step(self, loss: float | None, targets: Tensor | None) -> None:
         """An update, or a micro-batch, is done: its loss, and its targets where the loop knows them."""
         self.told_loss = loss
-        training = self._training
-        if training and targets is not None:
-            training[-1].targets = targets
+        for one in reversed(self._training):
+            if one.targets is not None or targets is None:
+                break
+            one.targets = targets  # of every pass since the loop told before: a batch may be seen twice
 
     def close_epoch(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
         """The loop says that an epoch is over."""

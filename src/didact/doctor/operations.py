@@ -70,13 +70,20 @@ class Operations(TorchFunctionMode):
 
 def producer(tensor: Tensor) -> str:
     """What made a tensor, seen through views of it: ``Softmax``, ``Sigmoid``, ``Addmm``; empty if unknown."""
-    node = tensor.grad_fn
-    while node is not None:
-        name = type(node).__name__.removesuffix("Backward0").removesuffix("Backward1")
-        if name not in VIEWS or not node.next_functions:
-            return name
+    node = seen_through(tensor.grad_fn)
+    return kind_of(node) if node is not None else ""
+
+
+def kind_of(node: Any) -> str:
+    """The operation that a node of the graph goes back through: ``Pow``, ``Addmm``."""
+    return type(node).__name__.removesuffix("Backward0").removesuffix("Backward1")
+
+
+def seen_through(node: Any) -> Any:
+    """The first node at or below this one that is no view."""
+    while node is not None and kind_of(node) in VIEWS and node.next_functions:
         node = node.next_functions[0][0]
-    return ""
+    return node
 
 
 def _flat(values: Iterable[Any]) -> Iterable[Any]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from didact.doctor.byhand import Comparison
 from didact.doctor.chart import Chart, Pairing
 from didact.doctor.taps import LossCall
 
@@ -106,6 +107,7 @@ def note(chart: Chart, call: LossCall) -> Pairing:
     pairing.calls += 1
     given, target = call.given, call.target
     pairing.producer = call.producer or pairing.producer
+    pairing.costs.append((chart.step, float(call.value.double().mean())))
     pairing.rows = max(pairing.rows, given.shape[0] if given.dim() else 1)
     for name, true in _truths(call, given, target):
         pairing.counts[name] = pairing.counts.get(name, 0) + int(true)
@@ -196,6 +198,18 @@ def guess(given: Tensor, target: Tensor, value: float, made: str) -> LossCall:
                     options = (_again(function, reduction), (), reduction, made, True, sign < 0)
                     return LossCall(kind, first, second, found, *options)
     return LossCall("other", given, target, loss, lambda a, b: torch.tensor(math.nan), (), "mean", made, True)
+
+
+def part(given: Tensor, compared: Comparison, made: str) -> LossCall:
+    """The part of a loss by hand that compares the answer with its targets."""
+    function = {"mse": F.mse_loss, "l1": F.l1_loss}[compared.kind]
+    first, second = (
+        torch.broadcast_tensors(given, compared.target) if given.dim() <= 2 else (given, compared.target)
+    )
+    again = _again(function, "mean")
+    return LossCall(
+        compared.kind, first, second, again(first, second), again, (), "mean", made, True, partial=True
+    )
 
 
 def _close(found: Tensor, loss: Tensor) -> bool:

@@ -3,12 +3,14 @@
 # B rows, C classes
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
+from didact.doctor.byhand import Comparison
 from didact.doctor.newborn import BATCH_NORMS, DROPOUTS
 from didact.doctor.operations import Operation
 from didact.doctor.probes import Inputs
@@ -28,6 +30,8 @@ class Pass:
         producer: The operation that made the answer.
         operations: What ran inside, where that was traced.
         targets: What the loop told to belong to it.
+        made_by: The node of the graph that made the answer, until the backward.
+        compared: What a loss by hand compared it with.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Pass:
     producer: str = ""
     operations: list[Operation] = field(default_factory=list)
     targets: Tensor | None = None
+    made_by: Any = None
+    compared: Comparison | None = None
 
 
 @dataclass
@@ -70,10 +76,10 @@ class Tally:
 
     def add_answers(self, answers: Tensor, correct: Tensor) -> None:
         """Classes that were answered, and which of them are right."""
-        self.correct += float(correct.double().sum())
+        self.correct += int(correct.count_nonzero())
         self.answers += correct.numel()
         if len(self.votes) < 200:
-            for answer, times in zip(*(t.tolist() for t in answers.unique(return_counts=True)), strict=True):
+            for answer, times in Counter(answers.flatten().tolist()).items():
                 self.votes[answer] = self.votes.get(answer, 0) + times
 
     @property

@@ -35,21 +35,46 @@ class Inputs:
 
     @property
     def tensor(self) -> Tensor | None:
-        """The first tensor of at least one axis."""
-        return next(
-            (v for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor) and v.dim()), None
-        )
+        """The first tensor of at least one axis, also inside a mapping or a tuple."""
+        return next((v for v in _tensors((*self.args, *self.kwargs.values())) if v.dim()), None)
+
+    @property
+    def rows(self) -> Tensor | None:
+        """The same, one row for each example: tensors of one axis, such as users and items, side by side."""
+        mine = self.tensor
+        if mine is None or mine.dim() > 1:
+            return mine
+        others = [v for v in _tensors((*self.args, *self.kwargs.values())) if v.shape == mine.shape]
+        return torch.stack([v.to(mine.dtype) for v in others], 1) if len(others) > 1 else mine
 
     @property
     def alone(self) -> bool:
         """Whether there is no other tensor."""
-        return sum(isinstance(v, Tensor) for v in (*self.args, *self.kwargs.values())) == 1
+        return len(_tensors((*self.args, *self.kwargs.values()))) == 1
 
     def having(self, other: Tensor) -> "Inputs":
         """The same call with another tensor in its place."""
         mine = self.tensor
-        args = tuple(other if v is mine else v for v in self.args)
-        return replace(self, args=args, kwargs={k: other if v is mine else v for k, v in self.kwargs.items()})
+        kwargs = {k: _exchanged(v, mine, other) for k, v in self.kwargs.items()}
+        return replace(self, args=tuple(_exchanged(v, mine, other) for v in self.args), kwargs=kwargs)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _exchanged(value: Any, mine: Tensor | None, other: Tensor) -> Any:
+    """A value with one tensor in place of another, wherever that is in it."""
+    if value is mine:
+        return other
+    if isinstance(value, Mapping):
+        return {name: _exchanged(part, mine, other) for name, part in value.items()}
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(_exchanged(part, mine, other) for part in value)
+    return value
 
 
 def answer_of(output: Any) -> Tensor | None:

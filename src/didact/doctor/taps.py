@@ -50,6 +50,7 @@ class LossCall:
         producer: The operation that made ``given``.
         learning: The value has a graph.
         turned: What is descended is its negative.
+        partial: What is descended has other parts.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class LossCall:
     producer: str = ""
     learning: bool = False
     turned: bool = False
+    partial: bool = False
 
 
 class Listener(Protocol):
@@ -83,8 +85,8 @@ class Listener(Protocol):
     def heard_scale(self, scale: float) -> None:
         """The loss was multiplied by this, for half precision."""
 
-    def before_step(self, optimizer: Optimizer) -> None:
-        """An optimizer is about to step."""
+    def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An optimizer is about to step, called so; returns other arguments, or None to leave them."""
 
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped."""
@@ -99,12 +101,12 @@ def listening(listener: Listener) -> Iterator[None]:
     undo: list[Callable[[], None]] = []
     try:
         for kind, (home, name, place) in LOSSES.items():
-            undo.append(_wrap(home, name, functools.partial(_loss, listener, kind, place)))
-        undo.append(_wrap(torch.autograd, "backward", functools.partial(_backward, listener)))
-        undo.append(_wrap(clip_grad, "_clip_grads_with_norm_", functools.partial(_clipping, listener)))
-        undo.append(_wrap(torch.amp.GradScaler, "scale", functools.partial(_scale, listener)))
-        undo.append(_wrap(dataloader._BaseDataLoaderIter, "__next__", functools.partial(_batch, listener)))
-        undo.append(register_optimizer_step_pre_hook(lambda o, a, k: listener.before_step(o)).remove)
+            undo.append(wrap(home, name, functools.partial(_loss, listener, kind, place)))
+        undo.append(wrap(torch.autograd, "backward", functools.partial(_backward, listener)))
+        undo.append(wrap(clip_grad, "_clip_grads_with_norm_", functools.partial(_clipping, listener)))
+        undo.append(wrap(torch.amp.GradScaler, "scale", functools.partial(_scale, listener)))
+        undo.append(wrap(dataloader._BaseDataLoaderIter, "__next__", functools.partial(_batch, listener)))
+        undo.append(register_optimizer_step_pre_hook(lambda o, a, k: listener.before_step(o, a, k)).remove)
         undo.append(register_optimizer_step_post_hook(lambda o, a, k: listener.after_step(o)).remove)
         yield
     finally:
@@ -112,7 +114,7 @@ def listening(listener: Listener) -> Iterator[None]:
             restore()
 
 
-def _wrap(home: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
+def wrap(home: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
     """Replace ``home.name`` by a function that calls ``around(original, ...)``; returns how to undo it."""
     original = getattr(home, name, None)
     if original is None:  # another version of torch has no such function
@@ -148,9 +150,9 @@ def _loss(
     *options: Any,
     **named: Any,
 ) -> Tensor:
+    if listener.quiet and torch.is_grad_enabled():
+        return original(given, target, *options, **named)
     value = original(given, target, *options, **named)
-    if listener.quiet and value.requires_grad:
-        return value
     code = options[place - 2] if len(options) > place - 2 else 1
     reduction = REDUCTIONS[code] if isinstance(code, int) and code < len(REDUCTIONS) else "mean"
 

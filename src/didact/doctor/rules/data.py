@@ -8,6 +8,7 @@ from didact.doctor.chart import Rows
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
+from didact.doctor.rules.layers import dead
 from didact.doctor.rules.neighbours import told_by_each
 
 
@@ -29,7 +30,8 @@ def majority(case: Case) -> Finding | None:
         return None
     label, share = max(((k, n / total) for k, n in counts.items()), key=lambda pair: pair[1])
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
-    if share < case.at.majority or answered < case.at.one_answer:
+    thrown = case.rose or case.lost or case.early_ratio > 5 * case.at.large_update
+    if share < case.at.majority or answered < case.at.one_answer or thrown or dead(case):
         return None
     return Finding(
         "D02",
@@ -105,6 +107,8 @@ def small_validation(case: Case) -> Finding | None:
         few = {"rows": rows, "healthy": f"at least {case.at.few_rows}"}
         return Finding("D05", "hint", few) if rows < case.at.few_rows else None
     error = math.sqrt(0.25 / rows)
+    if rows < case.at.few_to_validate and len(case.chart.epochs) > 1:
+        return Finding("D05", "warning", {"rows": rows, "standard error of an accuracy": error})
     scored = [(e.val_accuracy, e.in_eval[1]) for e in case.chart.epochs if e.in_eval]
     better = [pair for pair in scored if pair[0] > pair[1] + max(case.at.too_regular, 3 * error)]
     if len(better) >= 3 and case.chart.modules.get("dropout", 0) == 0:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from didact.doctor.chart import Series
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
 
@@ -95,7 +96,7 @@ def _shrunk(case: Case) -> Finding | None:
 
 def underfits(case: Case) -> Finding | None:
     """R03: the losses were still falling when it stopped."""
-    if case.game or case.broken or not case.left > 0.3 or case.good(0.8):
+    if case.game or case.broken or not case.left > (0.7 if case.partly else 0.3) or case.good(0.8):
         return None
     known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
     if len(known) < 3:
@@ -224,7 +225,7 @@ def _told_metrics(case: Case) -> list[tuple[str, list[float], list[float]]]:
 
 def modes_differ(case: Case) -> Finding | None:
     """E05: batch norm's running statistics tell another story than the batch's own."""
-    if not case.chart.modules.get("batch_norm") or case.chart.modules.get("dropout"):
+    if not case.chart.modules.get("batch_norm"):  # dropout off makes a batch easier, never harder
         return None
     apart = _modes_apart(case)
     if apart is None:
@@ -262,12 +263,11 @@ def collapse(case: Case) -> Finding | None:
     fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes", "reals"))
     if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 200:
         return None
-    real = float(np.mean([v for _, v in reals]))
-    late = [v / real for s, v in fakes if 2 * s >= case.chart.step] if real else []
-    if len(late) < 3 or float(np.median(late)) > case.at.collapsed:  # wide while it hops to another mode
+    if not case.spread <= case.at.collapsed:  # the median: it is wide while it hops to another mode
         return None
+    real = float(np.mean([v for _, v in reals]))
     evidence = {
-        "distance of two fakes over two real rows": float(np.median(late)),
+        "distance of two fakes over two real rows": case.spread,
         "healthy": f"above {case.at.collapsed}",
     }
     picture = {
@@ -283,13 +283,24 @@ def overpowers(case: Case) -> Finding | None:
     fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes believed", "reals believed"))
     if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 100:
         return None
-    believed, known = (float(np.mean([v for _, v in series[-4:]])) for series in (fakes, reals))
-    right = (1 - believed + known) / 2
-    if right < case.at.judge:
+    looks = min(len(fakes), len(reals))
+    right = np.array([(1 - f + r) / 2 for (_, f), (_, r) in zip(fakes[-looks:], reals[-looks:], strict=True)])
+    always = float((np.convolve(right, np.ones(4) / 4, "valid") >= case.at.judge).mean())
+    least = min((_least(series) for series in case.chart.by_group.values()), default=math.inf)
+    if always < 0.5 or least > case.at.certain:
         return None
-    return Finding(
-        "G02", "critical", {"the discriminator is right on": right, "healthy": f"below {case.at.judge}"}
-    )
+    evidence = {
+        "share of the game in which the discriminator is right": always,
+        "smallest loss of a player over an eighth of it": least,
+        "healthy": f"below 0.5, above {case.at.certain}",
+    }
+    return Finding("G02", "critical", evidence)
+
+
+def _least(series: Series) -> float:
+    """The smallest mean loss of an eighth of the run, after the first."""
+    parts = np.array_split(np.array([value for _, value in series]), 8)[1:]
+    return min(abs(float(part.mean())) for part in parts if len(part)) if len(series) > 16 else math.inf
 
 
 def unused_latent(case: Case) -> Finding | None:

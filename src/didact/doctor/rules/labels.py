@@ -26,7 +26,7 @@ def out_of_step(case: Case) -> Finding | None:
 def unrelated(case: Case) -> Finding | None:
     """L02: neighbours agree no more than by chance, and validation knows no more than that."""
     rows = case.chart.rows
-    near = neighbours(rows)
+    near = neighbours(rows) if _knows_nothing(case) else None
     if near is None or rows.targets is None:
         return None
     own = rows.targets.reshape(-1, 1)
@@ -38,7 +38,7 @@ def unrelated(case: Case) -> Finding | None:
         agreement = float(np.corrcoef(near.mean(1), own[:, 0])[0, 1]) if near.std() and own.std() else 0.0
         expected, error = 0.0, 1 / math.sqrt(len(own))
         random = agreement < 3 * error
-    if not random or not _knows_nothing(case):
+    if not random:
         return None
     evidence = {"neighbours with the same label": agreement, "by chance": expected, "rows": len(own)}
     return Finding("L02", "critical", evidence)
@@ -50,6 +50,8 @@ def _chance(own: np.ndarray) -> float:
 
 
 def _knows_nothing(case: Case) -> bool:
+    if case.sure and case.val_losses and min(case.val_losses) < 0.88 * case.baseline:
+        return False
     if math.isfinite(case.val_accuracy) and math.isfinite(case.chance):
         return case.val_accuracy < case.chance + 0.15 * (1 - case.chance)
     if case.val_losses and case.sure:
@@ -80,6 +82,8 @@ def noisy(case: Case) -> Finding | None:
     share, agreement = float(odd.mean()), float((near == own).mean())
     best = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
     if not math.isfinite(case.val_accuracy) and case.left < 0.2:  # it fits them, and nobody validates
+        return None
+    if case.stuck:  # what neighbours tell is not learned either
         return None
     if (
         share < case.at.noisy

@@ -51,7 +51,7 @@ def dead(case: Case) -> Finding | None:
     if not known:
         return None
     worst, share = max(known, key=lambda pair: pair[1])
-    silent = share > case.at.all_dead and (case.slow or case.broken)
+    silent = share > case.at.all_dead and (case.slow or case.broken or share == 1)
     if not silent and (share <= case.at.dead or not (case.slow or _worse_than_needed(case))):
         return None
     evidence = {
@@ -82,7 +82,7 @@ def linear(case: Case) -> Finding | None:
 def mixing(case: Case) -> Finding | None:
     """A04: another row of the batch changes the answer."""
     moved = case.chart.probes.get("mixing")
-    if moved is None or moved <= case.at.mixed:
+    if moved is None or moved <= (case.at.hardly_mixed if case.stuck else case.at.mixed):
         return None
     return Finding("A04", "critical", {"answers of other rows move by": moved, "healthy": 0.0})
 
@@ -99,7 +99,8 @@ def order_blind(case: Case) -> Finding | None:
     """A06: shuffling the places of a sequence changes nothing, and it does not learn."""
     moved = case.chart.probes.get("order")
     still = any(w.constant and w.trainable for w in case.chart.weights)  # what is all zero cannot tell
-    if moved is None or moved >= case.at.blind or still or not _imperfect(case):
+    language = case.chart.rows.shifted is not None  # that is nothing without its order
+    if moved is None or moved >= case.at.blind or still or not (language or _imperfect(case)):
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
 
@@ -161,7 +162,8 @@ def constant(case: Case) -> Finding | None:
     last = max((w.order for w in layers), default=-1)
     alike = [w for w in layers if w.still_twins]
     born = [w for w in layers if w.constant and w.order != last]
-    alike = alike or (born if len(born) > len(layers) / 2 - 1 and case.slow else [])
+    all_of_them = len(born) >= len(layers) - 1  # but for the last, which may well begin at zero
+    alike = alike or (born if all_of_them or (len(born) > len(layers) / 2 - 1 and case.slow) else [])
     if not alike or not case.long_enough:
         return None
     first = alike[0]
@@ -214,7 +216,8 @@ def first_loss(case: Case) -> Finding | None:
     if case.at.first_low <= ratio <= case.at.first_high:
         return None
     evidence = {"first loss": case.first, "ignorance costs": case.baseline, "healthy": "0.7 to 1.5 of it"}
-    return Finding("I04", "hint", evidence)
+    spoils = ratio > case.at.first_wild and _imperfect(case)
+    return Finding("I04", "warning" if spoils else "hint", evidence)
 
 
 def _gains(case: Case) -> list[tuple[Weight, float]]:

@@ -124,6 +124,10 @@ def bent(case: Case) -> Finding | None:
     for event in ("loss turned round", "loss clamped"):
         if counts.get(event, 0) >= 3 and not case.game:  # a generator's loss is its rival's, turned round
             return Finding("S07", "critical", {"updates": counts[event]}, event)
+    if case.end < -10 * max(abs(case.first), 1.0) and not case.game:
+        return Finding(
+            "S07", "critical", {"first loss": case.first, "at the end": case.end}, "loss without a floor"
+        )
     pairing, whole = case.pairing, counts.get("loss as it was called", 0) >= 3
     if pairing is not None and pairing.reduction == "sum" and whole and (case.unstable or case.stuck):
         return Finding(

@@ -18,7 +18,14 @@ FEWEST = 60
 def neighbours(rows: Rows) -> np.ndarray | None:
     """Targets of the nearest K rows of each, (N, K), by standardised features; None if that says nothing."""
     x, y = rows.inputs, rows.targets
-    if x is None or y is None or len(x) < FEWEST or y.size != len(y) or not np.isfinite(x).all():
+    if (
+        x is None
+        or y is None
+        or rows.tokens
+        or len(x) < FEWEST
+        or y.size != len(y)
+        or not np.isfinite(x).all()
+    ):
         return None
     return _neighbours(x.tobytes(), x.shape, y.reshape(-1).tobytes(), y.dtype.str)
 

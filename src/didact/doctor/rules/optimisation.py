@@ -11,8 +11,10 @@ from didact.doctor.finding import Finding
 
 def rate_too_high(case: Case) -> Finding | None:
     """O01: the loss rises early, or updates are as large as weights, and it does not recover."""
-    if case.game or case.updates < 10:
+    if case.updates < 10:
         return None
+    if case.game:
+        return _thrown_game(case)
     large = case.early_ratio > case.at.large_update
     dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
     if dead > case.at.dead and not large:
@@ -35,8 +37,24 @@ def rate_too_high(case: Case) -> Finding | None:
     return Finding("O01", "critical", evidence, fix=fix, picture=_curve(case))
 
 
+def _thrown_game(case: Case) -> Finding | None:
+    """Two players of which one was thrown far from where it began, and what they make shows it."""
+    if not case.early_ratio > case.at.thrown or 0.7 < case.spread < 1.5:
+        return None
+    rate = _rate(case)
+    evidence = {
+        "largest update over its weight": case.early_ratio,
+        "healthy": f"below {case.at.large_update:g}",
+        "distance of two fakes over two real rows": case.spread,
+        "learning rate": rate,
+    }
+    return Finding("O01", "critical", evidence, fix=f"lr={rate / 10:g}: a tenth of {rate:g}")
+
+
 def rate_too_low(case: Case) -> Finding | None:
     """O02: updates are tiny beside their weights and the loss hardly falls."""
+    if case.game and case.long_enough and case.early_ratio < case.at.small_update and not case.spread > 0.7:
+        return _standing_still(case)
     small = case.at.small_update if case.stuck else case.at.tiny_update
     if case.game or case.broken or not case.long_enough or not case.ratio < small:
         return None
@@ -62,6 +80,19 @@ def rate_too_low(case: Case) -> Finding | None:
         fix=f"lr={rate * factor:g}: {factor:g} times {rate:g}",
         picture=_curve(case),
     )
+
+
+def _standing_still(case: Case) -> Finding:
+    """Two players that hardly move; what they make is what they made at the start."""
+    rate = _rate(case)
+    evidence = {
+        "largest update over its weight": case.early_ratio,
+        "healthy": f"{case.at.small_update:g} to {case.at.large_update:g}",
+        "distance of two fakes over two real rows": case.spread,
+        "learning rate": rate,
+    }
+    factor = 10.0 ** max(1, round(math.log10(1e-2 / max(case.early_ratio, 1e-9))))
+    return Finding("O02", "critical", evidence, fix=f"lr={rate * factor:g}: {factor:g} times {rate:g}")
 
 
 def odd_settings(case: Case) -> Finding | None:
@@ -198,6 +229,8 @@ def forgets(case: Case) -> Finding | None:
     """O09: the loss hears nothing of the first places of a sequence, and it does not learn."""
     by_place = case.chart.probes.get("memory")
     if not by_place or not (case.stuck or case.slow) or not case.chart.modules.get("recurrent"):
+        return None
+    if case.rose and case.early_ratio > 5 * case.at.large_update:  # thrown, not forgetful
         return None
     quarter = max(1, len(by_place) // 4)
     first, last = float(np.mean(by_place[:quarter])), float(np.mean(by_place[-quarter:]))
