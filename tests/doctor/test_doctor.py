@@ -1,9 +1,11 @@
 """The doctor at a loop: it names a cause, changes nothing, breaks nothing, and goes without a trace."""
 
 import copy
+import json
 import pickle
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +233,108 @@ def test_what_explains_others_comes_first_and_they_follow():
     assert [finding.code for finding in report.findings if finding.severity != "hint"] == ["O05"]
     assert all(finding.because == "O05" for finding in report.findings[1:] if finding.severity != "hint")
     assert any(finding.because == "O05" for finding in report.findings)
+
+
+def test_zeroing_between_backward_and_step_is_told():
+    def too_late(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.zero_grad()
+        optimizer.step()
+        return loss
+
+    doctor = Doctor(quiet=True)
+    train(fresh(), doctor, epochs=5, step=too_late)
+    report = doctor.report()
+    assert (report.verdict, report.codes()[0]) == ("faulty", "O12")
+    assert "zero_grad() before loss.backward()" in report.findings[0].fix
+    assert report.findings[0].evidence["updates whose gradients were put away before them"] >= 3
+
+
+def in_halves(both: bool) -> Report:
+    """Two optimizers, each with one layer; the second steps or not."""
+    model, (x, y) = fresh(), rows()
+    optimizers = [torch.optim.Adam(half.parameters(), lr=0.01) for half in (model.first, model.second)]
+    with didact.watch(model, optimizers, quiet=True) as doctor:
+        for _ in range(12):
+            for at in torch.randperm(ROWS).split(32):
+                model.zero_grad()
+                F.cross_entropy(model(x[at]), y[at]).backward()
+                for optimizer in optimizers[: 2 if both else 1]:
+                    optimizer.step()
+    assert doctor.chart.errors == []
+    return doctor.report()
+
+
+def test_an_optimizer_that_never_steps_is_told():
+    report = in_halves(both=False)
+    assert report.codes()[0] == "O12"
+    assert report.findings[0].where == "optimizer 2 of 2"
+    assert in_halves(both=True).verdict == "healthy"
+
+
+def seen_twice(doctor: Doctor, right: bool = True) -> list[tuple[Tensor | None, Tensor]]:
+    """Two micro-batches an update, each passed once as it is and once with noise; targets told by on_step.
+
+    Returns:
+        For each pass of the first update the targets that it was given, and its own.
+    """
+    model, (x, y) = fresh(), rows()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    found: list[tuple[Tensor | None, Tensor]] = []
+    doctor.on_start(model, optimizer)
+    for _ in range(16):
+        mixed = torch.randperm(ROWS)
+        for halves in mixed.split(64):
+            optimizer.zero_grad()
+            for at in halves.split(32):
+                answer = model(x[at]) + model(x[at] + 0.05 * torch.randn_like(x[at]))
+                loss = F.cross_entropy(answer / 2, y[at]) / 2
+                loss.backward()
+                doctor.on_step(loss, (x[at], y[at] if right else y[at.roll(1)]))
+            if not found:
+                own = [y[at] for at in halves.split(32) for _ in range(2)]
+                given = [one.targets for one in doctor.observer.passes]
+                found = list(zip(given, own, strict=True))
+            optimizer.step()
+    doctor.close()
+    return found
+
+
+def test_a_batch_that_is_passed_twice_has_its_targets_both_times():
+    doctor = Doctor()
+    found = seen_twice(doctor)
+    assert len(found) == 4
+    assert all(given is not None and torch.equal(given, own) for given, own in found)
+    report = doctor.report()
+    assert (report.verdict, report.codes(), doctor.chart.errors) == ("healthy", [], [])
+    assert doctor.chart.rows.again > 50
+    assert doctor.chart.rows.changed == 0
+
+
+def test_targets_of_other_rows_told_with_a_batch_are_out_of_step():
+    doctor = Doctor(quiet=True)
+    seen_twice(doctor, right=False)
+    assert "L01" in doctor.report().codes()
+
+
+def test_a_report_is_written_as_json(tmp_path: Path):
+    doctor = Doctor(quiet=True)
+    train(fresh(softmax=True), doctor)
+    report = doctor.report()
+    report.to_json(tmp_path / "report.json")
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    text = (tmp_path / "report.json").read_text(encoding="utf-8")
+    written = json.loads(text, parse_constant=refuse)
+    assert (written["verdict"], written["steps"], written["epochs"]) == ("faulty", report.steps, 8)
+    assert [finding["code"] for finding in written["findings"]] == [f.code for f in report.findings]
+    assert written["findings"][0]["evidence"] == dict(report.findings[0].evidence)
+    assert written["findings"][0]["fix"] == report.findings[0].fix
+    Report(()).to_json(tmp_path / "empty.json")
+    assert json.loads((tmp_path / "empty.json").read_text(encoding="utf-8"))["findings"] == []
 
 
 def test_every_code_has_one_rule_and_all_that_is_printed():

@@ -15,6 +15,35 @@ TOKENS = torch.randint(7, (ROWS, PLACES), generator=torch.Generator().manual_see
 LABELS = torch.zeros(ROWS, dtype=torch.long)
 
 
+def test_the_tensor_that_matters_is_found_wherever_it_is():
+    count, other = torch.tensor(3), torch.zeros(2)
+    assert Inputs((count, {"pixels": TABLE, "more": other})).tensor is TABLE
+    assert Inputs((), {"batch": {"ids": (count, TOKENS)}}).tensor is TOKENS
+    assert Inputs(("text", 3)).tensor is None
+
+
+def test_two_columns_make_rows_of_two():
+    users, items = torch.tensor([0, 1, 2]), torch.tensor([5, 4, 3])
+    rows = Inputs((users,), {"items": items}).rows
+    assert rows is not None
+    assert rows.tolist() == [[0, 5], [1, 4], [2, 3]]
+    assert Inputs((users,)).rows is users
+    assert Inputs((users, torch.arange(4))).rows is users  # another length: no other column
+    assert Inputs((TABLE, torch.zeros(ROWS))).rows is TABLE
+
+
+def test_another_tensor_takes_its_place_and_nothing_else_changes():
+    other, mask = torch.zeros(2, 5), torch.ones(1)
+    inputs = Inputs((3,), {"batch": {"x": TABLE, "mask": mask, "pair": [TABLE, (mask, "text")]}})
+    batch = inputs.having(other).kwargs["batch"]
+    assert batch["x"] is other
+    assert batch["mask"] is mask
+    assert batch["pair"][0] is other
+    assert batch["pair"][1] == (mask, "text")
+    assert inputs.having(other).args == (3,)
+    assert inputs.tensor is TABLE
+
+
 def asked(model: nn.Module, x: Tensor, targets: Tensor = LABELS, **more) -> dict:
     torch.manual_seed(0)
     return probe(model, Inputs((x,)), targets, more.get("call"), more.get("shifted"))
@@ -40,6 +69,37 @@ def mlp(*between: nn.Module) -> nn.Sequential:
 )
 def test_a_linear_model_is_known(model: nn.Module, straight: bool):
     assert (asked(model, TABLE)["bend"] < 1e-4) == straight
+
+
+class Reader(nn.Module):
+    """The mean of embeddings and two layers, with or without something between them."""
+
+    def __init__(self, *between: nn.Module):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.layers = nn.Embedding(7, 5), mlp(*between)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.layers(self.embed(tokens).mean(1))
+
+
+def test_a_model_of_tokens_is_linear_behind_its_embedding():
+    assert asked(Reader(), TOKENS)["bend"] < 1e-4
+    assert asked(Reader(nn.ReLU()), TOKENS)["bend"] > 1e-2
+
+
+def test_a_model_called_with_a_dict_is_asked_too():
+    class Named(nn.Module):
+        def __init__(self, model: nn.Module):
+            super().__init__()
+            self.model = model
+
+        def forward(self, batch: dict[str, Tensor]) -> Tensor:
+            return self.model(batch["x"])
+
+    for model, straight in ((mlp(), True), (mlp(nn.ReLU()), False)):
+        found = probe(Named(model), Inputs(({"x": TABLE},)), LABELS, None, None)
+        assert (found["bend"] < 1e-4) == straight
 
 
 class Recurrent(nn.Module):
@@ -103,6 +163,12 @@ def test_who_is_blind_to_order_is_known():
     assert asked(Language(False, positions=False), TOKENS, TOKENS)["order"] < 1e-5
     assert asked(Language(False), TOKENS, TOKENS)["order"] > 1e-3
     assert "order" not in asked(Language(False), TOKENS, TOKENS.flatten())  # which axis are the places?
+
+
+def test_a_causal_language_model_without_positions_is_blind_to_what_came_before():
+    targets = TOKENS.roll(-1, 1)
+    assert asked(Language(True, positions=False), TOKENS, targets, shifted=1)["order"] < 1e-5
+    assert asked(Language(True), TOKENS, targets, shifted=1)["order"] > 1e-3
 
 
 def test_what_the_loss_hears_of_each_place():

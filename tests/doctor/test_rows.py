@@ -20,6 +20,34 @@ def test_equal_rows_have_equal_fingerprints_in_any_batch(dtype: torch.dtype):
         assert len(set(prints)) == 19
 
 
+MANY = 20_000
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        torch.randn(MANY, 5, generator=torch.Generator().manual_seed(0)),
+        torch.randint(4, (MANY, 6), generator=torch.Generator().manual_seed(0)),
+        torch.randint(4, (MANY, 7), generator=torch.Generator().manual_seed(0)).float(),
+        torch.randint(4, (MANY, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8),
+        torch.randint(256, (MANY, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8),
+    ],
+    ids=["numbers", "tokens", "whole numbers", "bytes", "three bytes"],
+)
+def test_rows_have_equal_fingerprints_only_if_they_are_equal(rows: torch.Tensor):
+    prints = fingerprints(rows)
+    different, which = rows.unique(dim=0, return_inverse=True)
+    assert len(prints) == MANY
+    assert len(set(prints)) == len(different) == len(set(zip(prints, which.tolist(), strict=True)))
+
+
+def test_a_place_in_a_row_counts():
+    row = torch.tensor([[1.0, 2.0, 3.0]])
+    prints = [*fingerprints(row), *fingerprints(row.flip(1)), *fingerprints(row.roll(1, 1))]
+    assert len(set(prints)) == 3
+    assert len(set(fingerprints(torch.eye(3, dtype=torch.uint8)))) == 3
+
+
 def test_rows_met_again_with_another_label_are_counted():
     rows, register = Rows(), None
     register = Register(rows)
@@ -29,6 +57,22 @@ def test_rows_met_again_with_another_label_are_counted():
     assert (rows.again, rows.changed) == (80, 40)
     assert len(rows.train) == 40
     assert rows.repeated == 0
+
+
+def test_the_last_batches_are_kept_beside_the_first_rows():
+    register, generator = Register(Rows()), torch.Generator().manual_seed(0)
+    x, y = torch.randn(1000, 5, generator=generator), torch.arange(1000)
+    for at in torch.arange(1000).split(50):
+        register.train(x[at], y[at])
+    register.settle()
+    rows = register.rows
+    assert rows.inputs is not None
+    assert rows.targets is not None
+    assert rows.late is not None
+    assert np.array_equal(rows.targets, np.arange(400))
+    assert np.array_equal(rows.inputs, x[:400].numpy())
+    assert np.array_equal(rows.late[1], np.arange(800, 1000))
+    assert np.array_equal(rows.late[0], x[800:].numpy())
 
 
 def test_moments_are_those_of_all_batches_together():

@@ -2,12 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from didact.doctor.chart import Chart, Epoch, Pairing
+from didact.doctor.chart import Chart, Epoch, Look, Pairing, Rows, Weight
 from didact.doctor.course import Case, slope
+from didact.doctor.finding import Finding
 from didact.doctor.limits import LIMITS
-from didact.doctor.rules import data, generalisation, optimisation
+from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation
+from didact.doctor.verdict import conclude
 
 UPDATES = 200
 
@@ -30,6 +33,7 @@ def chart(curves: list[tuple[float, float]], accuracy: tuple[float, float] = (ma
                 val_accuracy=accuracy[1],
                 val_rows=400,
                 in_eval=(train, accuracy[0]),
+                gap=accuracy[0] - accuracy[1],
             )
         )
     return made
@@ -90,6 +94,228 @@ def test_a_rate_that_is_too_high_rises_first():
     found = optimisation.rate_too_high(Case(rises, LIMITS))
     assert found is not None
     assert found.fix == "lr=0.05: a tenth of 0.5"
+
+
+STUCK = [(1.2, 1.2)] * 4  # half of what ignorance costs, and flat
+
+
+def weight(name: str, kind: str, shape: tuple[int, ...], order: int) -> Weight:
+    fan_in = math.prod(shape[1:])
+    return Weight(
+        name, kind, shape, fan_in, 0.3, False, False, trainable=True, in_optimizer=True, order=order
+    )
+
+
+def narrow(*weights: Weight, classes: int = 10) -> Finding | None:
+    """What is said of a run that got stuck with these layers."""
+    made = chart(STUCK)
+    made.weights = list(weights)
+    if not classes:
+        made.pairings = {"mse": Pairing("mse", 50, 32, baseline=2.3)}
+    return layers.too_small(Case(made, LIMITS))
+
+
+@pytest.mark.parametrize("classes", [10, 0])
+def test_a_neck_of_one_is_named(classes: int):
+    first, head = weight("first", "linear", (16, 8), 0), weight("head", "linear", (10, 1), 2)
+    found = narrow(first, weight("neck", "linear", (1, 16), 1), head, classes=classes)
+    assert found is not None
+    assert (found.where, found.evidence["width"]) == ("neck", 1)
+    found = narrow(
+        weight("words", "embedding", (500, 1), 0), weight("head", "linear", (10, 1), 1), classes=classes
+    )
+    assert found is not None
+    assert (found.where, found.evidence["width"]) == ("words", 1)
+
+
+@pytest.mark.parametrize("classes", [10, 0])
+def test_heads_of_one_are_no_neck(classes: int):
+    heads = [weight(f"head {k}", "linear", (1, 16), k) for k in (1, 2, 3)]
+    assert narrow(weight("first", "linear", (16, 8), 0), *heads, classes=classes) is None
+
+
+def test_what_is_wide_enough_or_gets_on_is_no_neck():
+    first, head = weight("first", "linear", (16, 8), 0), weight("head", "linear", (10, 16), 1)
+    assert narrow(weight("words", "embedding", (500, 16), 0), head) is None
+    assert narrow(first, head) is None
+    falls = chart([(loss, loss) for loss in FALLS])
+    falls.weights = [first, weight("neck", "linear", (1, 16), 1), weight("head", "linear", (10, 1), 2)]
+    assert layers.too_small(Case(falls, LIMITS)) is None
+
+
+def test_an_optimizer_that_never_steps_while_another_does():
+    def found(updates: int, stepping: tuple[int, ...]) -> Finding | None:
+        made = Chart(step=updates, settings=[{}, {}])
+        made.by_group = {k: [(step, 1.0) for step in range(updates)] for k in stepping}
+        return optimisation.not_applied(Case(made, LIMITS))
+
+    idle = found(60, (0,))
+    assert idle is not None
+    assert (idle.severity, idle.where) == ("critical", "optimizer 2 of 2")
+    assert found(60, (0, 1)) is None
+    assert found(20, (0,)) is None  # it may have its turn yet
+
+
+def test_gradients_that_are_gone_before_every_step():
+    def found(gone: int, moved: int) -> Finding | None:
+        counts = {"gradients gone before the step": gone, "updates that moved": moved}
+        return optimisation.not_applied(Case(Chart(step=30, counts=counts), LIMITS))
+
+    lost = found(30, 0)
+    assert lost is not None
+    assert "zero_grad() before loss.backward()" in lost.fix
+    assert found(2, 0) is None
+    assert found(15, 15) is None
+
+
+def rows_that_are_new(at_first: float, at_the_end: float) -> Rows:
+    """Blobs of four classes; such shares of the labels are right in the first rows and in the last."""
+    generator = np.random.default_rng(0)
+    truth = np.arange(600) % 4
+    x = (5 * np.eye(4)[truth] + 0.5 * generator.normal(size=(600, 4))).astype(np.float32)
+    share = np.where(np.arange(600) < 400, at_first, at_the_end)
+    told = np.where(generator.random(600) < share, truth, generator.integers(4, size=600))
+    return Rows(
+        inputs=x[:400],
+        targets=told[:400],
+        integer=True,
+        late=(x[400:], told[400:]),
+        labels=dict.fromkeys(range(4), 150),
+    )
+
+
+def drifted(rows: Rows, curves: list[tuple[float, float]]) -> Finding | None:
+    made = chart(curves)
+    made.rows = rows
+    return labels.out_of_step(Case(made, LIMITS))
+
+
+def test_labels_that_neighbours_tell_at_first_and_not_at_the_end():
+    found = drifted(rows_that_are_new(1.0, 0.0), [(2.3, 2.3)] * 4)
+    assert found is not None
+    assert found.evidence["neighbours with the same label, at first"] == 1.0
+    assert found.evidence["at the end"] < 0.35
+    assert found.evidence["by chance"] == 0.25
+
+
+def test_labels_that_stay_in_step_have_not_drifted():
+    assert drifted(rows_that_are_new(1.0, 1.0), [(2.3, 2.3)] * 4) is None
+    assert drifted(rows_that_are_new(0.0, 0.0), [(2.3, 2.3)] * 4) is None  # they never told anything
+    assert drifted(rows_that_are_new(1.0, 0.0), [(loss, loss) for loss in FALLS]) is None  # it learns
+
+
+def game(judge_loss: float, spread: float, right: float = 1.0) -> Chart:
+    """Two players in turn; so far apart are two fakes, and so often is the judge right."""
+    made = Chart(step=400)
+    steps = range(0, 400, 10)
+    made.rivals = {
+        "fakes": [(k, spread) for k in steps],
+        "reals": [(k, 1.0) for k in steps],
+        "fakes believed": [(k, 1 - right) for k in steps],
+        "reals believed": [(k, right) for k in steps],
+    }
+    made.by_group = {0: [(k, 2.0) for k in range(1, 400, 2)], 1: [(k, judge_loss) for k in range(0, 400, 2)]}
+    made.losses = [(k, judge_loss if k % 2 == 0 else 2.0) for k in range(400)]
+    made.rates = [(k, 0.001) for k in range(400)]
+    return made
+
+
+def first_code(made: Chart) -> str:
+    return next((finding.code for finding in conclude(made) if finding.severity != "hint"), "")
+
+
+def test_a_judge_that_is_certain_is_told_from_a_generator_that_collapsed():
+    assert first_code(game(judge_loss=0.01, spread=0.1)) == "G02"
+    assert first_code(game(judge_loss=0.6, spread=0.1)) == "G01"  # right each time, and never certain
+    assert first_code(game(judge_loss=0.01, spread=0.1, right=0.7)) == "G01"
+    assert first_code(game(judge_loss=0.6, spread=0.9)) == ""
+
+
+def test_a_judge_that_was_certain_at_the_start_alone_does_not_win():
+    made = game(judge_loss=0.6, spread=0.9)
+    made.by_group[1] = [(k, 0.01 if k < 40 else 0.6) for k, _ in made.by_group[1]]
+    assert generalisation.overpowers(Case(made, LIMITS)) is None
+    made.by_group[1] = [(k, 0.01 if k >= 340 else 0.6) for k, _ in made.by_group[1]]
+    assert generalisation.overpowers(Case(made, LIMITS)) is not None
+
+
+def played(ratio: float, spread: float, rate: float) -> Case:
+    """A game whose updates have such a length beside their weights."""
+    made = game(judge_loss=0.6, spread=spread)
+    made.weights = [weight("maker", "linear", (8, 8), 0), weight("judge", "linear", (8, 8), 1)]
+    one = np.ones(2)
+    made.looks = [Look(k, one, one, ratio * one, 1.0) for k in range(0, 400, 10)]
+    made.rates = [(k, rate) for k in range(400)]
+    return Case(made, LIMITS)
+
+
+def test_a_player_that_was_thrown():
+    found = optimisation.rate_too_high(played(ratio=3.0, spread=0.3, rate=0.5))
+    assert found is not None
+    assert found.fix == "lr=0.05: a tenth of 0.5"
+    assert optimisation.rate_too_high(played(ratio=3.0, spread=2.0, rate=0.5)) is not None
+    assert optimisation.rate_too_high(played(ratio=3.0, spread=1.0, rate=0.5)) is None
+    assert optimisation.rate_too_high(played(ratio=0.5, spread=0.3, rate=0.5)) is None
+
+
+def test_players_that_stand_still():
+    found = optimisation.rate_too_low(played(ratio=1e-5, spread=0.3, rate=1e-6))
+    assert found is not None
+    assert found.fix == "lr=0.001: 1000 times 1e-06"
+    assert optimisation.rate_too_low(played(ratio=1e-5, spread=1.0, rate=1e-6)) is None
+    assert optimisation.rate_too_low(played(ratio=5e-3, spread=0.3, rate=1e-6)) is None
+
+
+def test_a_loss_without_a_floor():
+    def bent(end: float, players: int = 1) -> Finding | None:
+        made = Chart(step=200, losses=[(k, 1.0 + (end - 1.0) * k / 199) for k in range(200)])
+        made.by_group = {player: made.losses[player::players] for player in range(players)}
+        return losses.bent(Case(made, LIMITS))
+
+    found = bent(-100.0)
+    assert found is not None
+    assert (found.code, found.where) == ("S07", "loss without a floor")
+    assert bent(-5.0) is None  # as a likelihood of numbers may be
+    assert bent(0.0) is None
+    assert bent(-100.0, players=2) is None
+
+
+def lopsided(curves: list[tuple[float, float]]) -> Chart:
+    """Nine rows of ten are of one class, which gets all answers."""
+    made = chart(curves)
+    made.rows.labels = {0: 900, 1: 100}
+    for epoch in made.epochs:
+        epoch.predicted = [400, 0]
+    return made
+
+
+def test_a_majority_that_gets_all_answers_unless_the_run_was_thrown():
+    found = data.majority(Case(lopsided([(2.3, 2.3)] * 4), LIMITS))
+    assert found is not None
+    assert found.where == "class 0"
+    rose = lopsided([(2.3, 2.3), (9.0, 9.0), (2.3, 2.3), (2.3, 2.3)])
+    assert data.majority(Case(rose, LIMITS)) is None
+    lost = lopsided([(2.3, 2.3), (0.5, 0.5), (2.3, 2.3), (2.3, 2.3)])
+    assert data.majority(Case(lost, LIMITS)) is None
+    broken = lopsided([(2.3, 2.3)] * 4)
+    broken.counts["loss not finite"] = 10
+    assert data.majority(Case(broken, LIMITS)) is None
+    answered = lopsided([(2.3, 2.3)] * 4)
+    answered.epochs[-1].predicted = [360, 40]
+    assert data.majority(Case(answered, LIMITS)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "accuracy", "severity"),
+    [(20.0, 0.5, "warning"), (20.0, 0.99, "hint"), (5.0, 0.5, "hint"), (2.3, 0.5, None)],
+)
+def test_a_wild_first_loss_weighs_more_where_something_is_left_to_learn(
+    first: float, accuracy: float, severity: str | None
+):
+    made = chart([(2.0, 2.0)] * 4, (accuracy, accuracy))
+    made.losses[0] = (0, first)
+    found = layers.first_loss(Case(made, LIMITS))
+    assert (found.severity if found else None) == severity
 
 
 def test_a_slope_is_relative_and_of_the_last_quarter():

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from didact.cli.table import print_pairs, print_table
 from didact.doctor.codes import Cause, causes
+from didact.doctor.finding import plain
 from didact.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -184,25 +184,12 @@ def _write(said: Mapping[str, Any], arguments: argparse.Namespace, name: str) ->
         write_text(arguments.html, _page(said, name))
         print(f"written: {arguments.html}", file=sys.stderr)
     if arguments.json == STDOUT:
-        print(json.dumps(_plain(said)))
+        print(json.dumps(plain(said)))
     elif arguments.json:
         from didact.train.files import write_text as write
 
-        write(Path(arguments.json), json.dumps(_plain(said), indent=2) + "\n")
+        write(Path(arguments.json), json.dumps(plain(said), indent=2) + "\n")
         print(f"written: {arguments.json}", file=sys.stderr)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has a word for; a number that is not finite is none."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(each) for each in value]
-    if hasattr(value, "tolist"):  # numbers of numpy and torch
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _page(said: Mapping[str, Any], name: str) -> str:

@@ -6,6 +6,7 @@ follows; in ``-(y * log(p))`` it is y; in ``-logp[rows, y]`` the index. Nothing 
 
 # B rows, C classes
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +17,22 @@ from torch import Tensor
 from didact.doctor.operations import kind_of, seen_through
 
 DEEPEST = 40  # operations between a loss and an answer that are looked at
+LOST = 1e3  # an answer so many times the target leaves nothing of it in their difference
 KINDS = {"Pow": "mse", "Mul": "mse", "Abs": "l1"}  # what is done with a difference
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What an answer was compared with, and how where that is plain: mse, l1, or nothing."""
+    """What an answer was compared with.
+
+    Attributes:
+        kind: How, where that is plain: mse, l1, or empty.
+        stretched: Every row of the answer with every row of the target.
+    """
 
     target: Tensor
     kind: str = ""
+    stretched: bool = False
 
 
 def compared_with(loss: Tensor, answer: Tensor, made_by: Any) -> Comparison | None:
@@ -89,13 +97,16 @@ def _of_difference(node: Any, user: Any, answer: Tensor, made_by: Any) -> Compar
             return None
         whole = answer.reshape(difference.shape)
     target = whole - difference.detach() if sides[0] else whole + difference.detach()
-    if target.numel() > answer.numel() and target.dim() == 2 and len(target) == target.shape[1]:
-        target = target[0] if answer.shape[-1] == 1 else target[:, 0]  # all with all
+    if not float(answer.abs().max()) <= LOST * float(target.abs().max()):
+        return None
+    stretched = target.numel() > answer.numel()
+    if stretched:
+        target = target[0] if answer.shape[-1] == 1 or target.dim() > 2 else target[:, 0]
     whole_numbers = target.round()
     if bool(((target - whole_numbers).abs() <= 1e-5 * (1 + answer.abs().max())).all()):  # but for rounding
         target = whole_numbers
     known = kind_of(user) != "Pow" or user._saved_exponent == 2
-    return Comparison(target, KINDS.get(kind_of(user), "") if known else "")
+    return Comparison(target, KINDS.get(kind_of(user), "") if known else "", stretched)
 
 
 def _is_view_of(node: Any, made_by: Any) -> bool:
@@ -112,9 +123,10 @@ def _of_product(node: Any, answer: Tensor, made_by: Any) -> Comparison | None:
             continue
         factor = factor.detach()
         one_hot = factor.dim() == 2 and factor.shape[1] > 1 and bool((factor.sum(1) == 1).all())
-        return Comparison(
-            factor.argmax(1) if one_hot and bool(((factor == 0) | (factor == 1)).all()) else factor
-        )
+        stretched = math.prod(node._input_metadata[0].shape) > answer.numel()
+        if one_hot and bool(((factor == 0) | (factor == 1)).all()):
+            factor = factor.argmax(1)
+        return Comparison(factor, stretched=stretched)
     return None
 
 

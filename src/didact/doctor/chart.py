@@ -110,6 +110,7 @@ class Epoch:
     val_accuracy: float = math.nan
     val_rows: int = 0
     measured: bool = False  # the validation accuracy is our own
+    gap: float = math.nan  # of accuracy between training and validation, both told or both our own
     told: dict[str, float] = field(default_factory=dict)  # metrics handed to on_epoch
     in_train: tuple[float, float] | None = None  # (loss, accuracy) of one kept batch, training mode
     in_eval: tuple[float, float] | None = None
@@ -134,14 +135,20 @@ class Rows:
     integer: bool = False
     table: bool = False
     tokens: bool = False
+    words: set[int] = field(default_factory=set)  # whole numbers that inputs of training are made of
+    val_words: int = 0  # tokens of validation, and those of them that training never had
+    unknown_words: int = 0
+    late: tuple[np.ndarray, np.ndarray] | None = None  # inputs and targets of the last batches that were read
     train: set[int] = field(default_factory=set)
     train_seen: int = 0
     repeated: int = 0  # rows met twice in the first epoch
     val: set[int] = field(default_factory=set)
     again: int = 0
     changed: int = 0
+    lately: list[tuple[int, int]] = field(default_factory=list)  # the same two of each batch
     order: list[float] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # of batches
+    levels: list[tuple[int, float, float]] = field(default_factory=list)  # rows, mean and variance of targets
     labels: dict[int, int] = field(default_factory=dict)
     val_labels: dict[int, int] = field(default_factory=dict)
     moments: dict[str, tuple[int, np.ndarray, np.ndarray]] = field(default_factory=dict)  # n, mean, m2
@@ -166,6 +173,9 @@ class Chart:
     losses: Series = field(default_factory=list)
     by_group: dict[int, Series] = field(default_factory=dict)  # the same for each optimizer
     rates: Series = field(default_factory=list)
+    zeroing: dict[int, list[int]] = field(
+        default_factory=dict
+    )  # by optimizer: updates zeroed before, and not
     looks: list[Look] = field(default_factory=list)
     norms: Series = field(default_factory=list)
     clipped: list[tuple[int, float, float]] = field(default_factory=list)  # step, norm, limit
@@ -182,8 +192,8 @@ class Chart:
     finished: bool = False
     errors: list[str] = field(default_factory=list)  # of the doctor's own
 
-    def count(self, event: str, where: str = "") -> None:
+    def count(self, event: str, where: str = "", times: int = 1) -> None:
         """Note that something happened, and where it first did."""
-        self.counts[event] = self.counts.get(event, 0) + 1
+        self.counts[event] = self.counts.get(event, 0) + times
         if where:
             self.where.setdefault(event, where)

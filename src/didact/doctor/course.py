@@ -204,6 +204,16 @@ class Case:
         return sum(last) / len(last) if last else math.nan
 
     @property
+    def gap(self) -> float:
+        """Accuracy in training minus in validation, at the end; a kept batch stands for training at worst."""
+        for epoch in reversed(self.chart.epochs):
+            if math.isfinite(epoch.gap):
+                return epoch.gap
+            if epoch.in_eval and epoch.measured:
+                return epoch.in_eval[1] - self.val_accuracy
+        return math.nan
+
+    @property
     def chance(self) -> float:
         """The share of the largest class."""
         total = sum(self.chart.rows.labels.values())

@@ -131,6 +131,7 @@ class Epochs:
             val_accuracy=_first(at.accuracy, _told(val, "acc")),
             val_rows=at.rows,
             measured=at.answers > 0,
+            gap=_first(_told(train, "acc") - _told(val, "acc"), tally.accuracy - at.accuracy),
             told=told,
             predicted=at.predicted or tally.predicted,
         )
@@ -176,8 +177,8 @@ def _batches(phase: list[tuple[int, int, list[int]]], wholly: bool) -> list[int]
     return [n for n, known, _ in phase if n > 1 and (known == n if wholly else known <= 0.2 * n)]
 
 
-def _first(own: float, told: float) -> float:
-    return told if math.isnan(own) else own
+def _first(one: float, other: float) -> float:
+    return other if math.isnan(one) else one
 
 
 def _told(metrics: Mapping[str, float], word: str) -> float:

@@ -1,6 +1,7 @@
 """What the doctor says: findings, and the report that ranks them."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ class Report:
 
     def to_json(self, path: str | Path) -> None:
         """Write the report to a file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        Path(path).write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
 
     def plot(self) -> "Figure":
         """The picture of each finding that has one, one below the other."""
@@ -124,6 +125,19 @@ class Report:
         watched = f"{self.steps} updates" + (f", {self.epochs} epochs" if self.epochs else "")
         head = f"{self.verdict} after {watched}"
         return "\n".join([head, *(str(finding) for finding in self.findings)])
+
+
+def plain(value: Any) -> Any:
+    """What JSON has a word for; a number that is not finite is none."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(each) for each in value]
+    if hasattr(value, "tolist"):  # numbers of numpy and torch
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def in_words(value: object) -> str:

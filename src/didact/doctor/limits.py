@@ -18,10 +18,11 @@ class Limits:
 
     # data and labels
     majority: float = 0.8
-    one_answer: float = 0.99
+    one_answer: float = 0.8  # of the rows of other classes, that the largest class is answered for
     ordered: float = 0.5  # of the way from chance to all alike
     unseen_share: float = 0.005
     steady_gap: float = 0.25  # of accuracy
+    few_each: int = 10  # rows of a class
     small_error: float = 0.03  # standard error of an accuracy
     few_to_validate: int = 20  # different rows
     few_rows: int = 50  # of a validation without classes
@@ -30,11 +31,14 @@ class Limits:
     leak_second: float = 0.9
     changed: float = 0.2
     noisy: float = 0.06
+    better_clean: float = 0.12  # of accuracy, validation over training
+    other_split: float = 1.0  # standard deviations that a feature's mean moves
     told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0
     offset: float = 10.0  # standard deviations
     moments: float = 2.0
     shift: float = 0.5  # standard deviations
+    unknown: float = 0.3  # of the tokens of validation
     shifted_share: float = 0.25
     far_target: float = 3.0  # of the variance
 
@@ -46,7 +50,7 @@ class Limits:
     mixed: float = 1e-4
     hardly_mixed: float = 5e-7  # of a run that is stuck: what reaches the answer may be small
     blind: float = 1e-5
-    small_gain: float = 0.1
+    small_gain: float = 0.2
     large_gain: float = 4.2
     first_low: float = 0.7
     first_high: float = 1.5
@@ -71,6 +75,8 @@ class Limits:
     gap: float = 0.1  # of accuracy
     risen_much: float = 1.25  # where no accuracy is known
     too_regular: float = 0.2
+    much_decay: float = 0.02
+    shrunk: float = 0.6  # of a weight's size
     falling: float = 0.02  # of the loss, an epoch
     hardly: int = 120  # updates
     small_batch: int = 8

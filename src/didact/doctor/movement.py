@@ -72,8 +72,13 @@ class Movement:
     def tell_zeroed(self, optimizer: Optimizer) -> None:
         """At an update: whether its witness was empty at some backward since the update before."""
         mine = self.held[id(optimizer)]
+        index = next(k for k, known in enumerate(self.optimizers) if known is optimizer)
         for i in [i for i in self.zeroed if id(self.parameters[i]) in mine]:
-            self.chart.count("updates zeroed" if self.zeroed.pop(i) else "updates without zeroing")
+            self.chart.zeroing.setdefault(index, [0, 0])[0 if self.zeroed.pop(i) else 1] += 1
+
+    def emptied(self, optimizer: Optimizer) -> bool:
+        """Whether not one of its parameters has a gradient that is not zero."""
+        return not any(p.grad is not None and bool(p.grad.any()) for p in parameters_of([optimizer]))
 
     # Before and after an update
 

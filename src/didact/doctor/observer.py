@@ -34,6 +34,7 @@ from didact.doctor.taps import LossCall
 
 READ = 100  # updates whose rows are all noted
 SNAPSHOT = 10  # updates from one look at how far the weights move to the next
+WASTED = 3  # passes with a graph for nothing that count as a validation, where they are heard in one update
 MOST_READ = 4  # passes of an update whose rows are noted
 MOST_PASSES, MOST_LOSSES = 64, 16  # of one update: a sequence can be stepped by hand
 
@@ -151,7 +152,7 @@ class Observer:
             held: set[int] = set().union(*self.movement.held.values())
             if trace and trace.strangers.keys() - held:
                 self.chart.counts["parameters of no module"] = len(trace.strangers.keys() - held)
-            answer.register_hook(Hook(lambda gradient: setattr(one, "answered", True)))
+            answer.register_hook(Hook(one.receive if self.close else one.hear))
         else:
             self.epochs.looked(model, one)
         if learning or self.several:
@@ -204,6 +205,8 @@ class Observer:
             value = self._hear_calls(loss, value)
             self.movement.backward()
         self.loss = value if self.loss is None else self.loss
+        if self.quiet and not self.several:
+            self.pace.heard(value)
         if not math.isfinite(value):
             self._find_not_finite()
 
@@ -216,6 +219,8 @@ class Observer:
         for one in self._training:
             if one.made_by is not None and not calls:
                 one.compared = compared_with(loss, one.answer, one.made_by)
+                if one.compared and one.compared.stretched:
+                    self.chart.count("loss of all with all")
             one.made_by = None
         if len(calls) != 1 or calls[0].value.numel() != 1:
             self.chart.count("losses of several parts" if calls else "losses by hand")
@@ -253,6 +258,8 @@ class Observer:
         self.movement.tell_zeroed(optimizer)
         if not self.stepped:
             self._note_modes()
+        if any(one.felt for one in self.passes) and self.movement.emptied(optimizer):
+            self.chart.count("gradients gone before the step")
         if not self.asked:
             self._ask()
         if self.close:
@@ -282,7 +289,7 @@ class Observer:
                 self.chart.count(f"updates in {how} mode", one.name)
         wasted = sum(one.learning and not one.answered for one in self.passes)
         if 0 < wasted < len(self.passes) and not self.several:
-            self.chart.count("validations with a graph")
+            self.chart.count("validations with a graph", times=max(1, wasted // WASTED))
 
     def _has_modes(self, name: str) -> bool:
         if self.close or name not in self.moded:
@@ -400,6 +407,8 @@ class Observer:
         self.register.train(x, targets)
         if targets is None:
             return
+        if targets.is_floating_point() and self.close:
+            self._check_finite(targets)
         self.register.labels(targets, training=True)
         if self.close:
             self.register.looks_into(x, targets)
@@ -427,8 +436,9 @@ class Observer:
         bad = ~torch.isfinite(x)
         if self.chart.rows.not_finite or not bool(bad.any()):
             return
-        row, column = bad.flatten(1).nonzero()[0].tolist()
-        share = float(bad.flatten(1).any(1).double().mean())
+        flat = bad.reshape(len(bad), -1)
+        row, column = flat.nonzero()[0].tolist()
+        share = float(flat.any(1).double().mean())
         found = {"step": self.chart.step, "row": row, "column": column, "share of rows": share}
         self.chart.rows.not_finite = found
 

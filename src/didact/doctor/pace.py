@@ -7,6 +7,7 @@ from time import perf_counter
 DENSE = 50  # steps that are looked at closely, whatever it costs
 FIRST = 10  # of which all; then every fifth
 EVERY = 5
+SURPRISES, LOOKS = 3, 12  # how often a loss that jumps is looked into, and how long
 
 
 class Pace:
@@ -20,12 +21,24 @@ class Pace:
         self.budget = budget
         self.started = perf_counter()
         self.spent = 0.0
+        self.owed = 0  # looks that are due whatever they cost: something has happened
+        self.usual, self.high, self.surprises = 0.0, 0, 0
 
     def due(self, step: int) -> bool:
         """Whether to look closely at this step."""
         if step < DENSE:
             return step < FIRST or step % EVERY == 0
+        if self.owed:
+            self.owed -= 1
+            return True
         return self.affordable()
+
+    def heard(self, loss: float) -> None:
+        """A loss; three in a row of twice the usual size are looked into."""
+        self.high = self.high + 1 if loss > 2 * self.usual > 0 else 0
+        if self.high >= 3 and self.surprises < SURPRISES:
+            self.owed, self.high, self.surprises, self.usual = LOOKS, 0, self.surprises + 1, loss
+        self.usual = loss if not self.usual else self.usual + 0.05 * (loss - self.usual)
 
     def affordable(self) -> bool:
         """Whether less than the budget has been spent so far."""

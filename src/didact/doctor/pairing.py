@@ -203,9 +203,11 @@ def guess(given: Tensor, target: Tensor, value: float, made: str) -> LossCall:
 def part(given: Tensor, compared: Comparison, made: str) -> LossCall:
     """The part of a loss by hand that compares the answer with its targets."""
     function = {"mse": F.mse_loss, "l1": F.l1_loss}[compared.kind]
-    first, second = (
-        torch.broadcast_tensors(given, compared.target) if given.dim() <= 2 else (given, compared.target)
-    )
+    first, second = given, compared.target
+    if compared.stretched and given.dim() <= 2:
+        first, second = torch.broadcast_tensors(first, second)
+    elif first.numel() == second.numel():
+        second = second.reshape(first.shape)
     again = _again(function, "mean")
     return LossCall(
         compared.kind, first, second, again(first, second), again, (), "mean", made, True, partial=True

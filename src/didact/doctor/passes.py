@@ -32,6 +32,7 @@ class Pass:
         targets: What the loop told to belong to it.
         made_by: The node of the graph that made the answer, until the backward.
         compared: What a loss by hand compared it with.
+        felt: The gradient that came back was not zero.
     """
 
     name: str
@@ -46,6 +47,15 @@ class Pass:
     targets: Tensor | None = None
     made_by: Any = None
     compared: Comparison | None = None
+    felt: bool = False
+
+    def hear(self, gradient: Tensor) -> None:
+        """A gradient came back."""
+        self.answered = True
+
+    def receive(self, gradient: Tensor) -> None:
+        """A gradient came back: is it one?"""
+        self.answered, self.felt = True, bool(gradient.any())
 
 
 @dataclass

@@ -167,7 +167,9 @@ class _Asking:
         self, twin: nn.Module, inputs: Inputs, x: Tensor, targets: Tensor | None, shifted: int | None
     ):
         self.twin, self.inputs, self.x = twin, inputs, x
-        self.rows = self._row_axis(targets)
+        self.rows, self.shifted = self._row_axis(targets), shifted is not None
+        if self.rows is None and shifted is not None and x.dim() == 2:  # targets came flattened
+            self.rows = 1 - shifted
         self.places = shifted if shifted is not None or self.rows is None else 1 - self.rows
         if x.dim() not in (2, 3) or (x.dim() == 2 and x.is_floating_point()):
             self.places = None  # a table, a picture: no sequence
@@ -184,23 +186,47 @@ class _Asking:
 
         f(a + b) - f(a) - f(b) + f(0) is 0 for every affine f; the last squashing is taken off first.
         """
-        if not self.x.is_floating_point() or len(self.x) < 2:
+        if len(self.x) < 2:
             return None
         straight = self._straightener()
-        size = self.x.abs().max()
+        x, run = (self.x, self.run) if self.x.is_floating_point() else self._behind_embedding()
+        size = x.abs().max()
         if not size:
             return None
         bends = []
         for scale in SCALES:
-            rows = self.x[: 2 * ROWS] * (scale / size)
+            rows = x[: 2 * ROWS] * (scale / size)
             half = len(rows) // 2
             a, b = rows[:half], rows[half : 2 * half] + 0.1 * scale * torch.randn_like(rows[half : 2 * half])
-            fa, fb, both, none = (straight(self.run(v)).double() for v in (a, b, a + b, torch.zeros_like(a)))
+            fa, fb, both, none = (straight(run(v)).double() for v in (a, b, a + b, torch.zeros_like(a)))
             moved = max(float((fa - none).abs().max()), float((fb - none).abs().max()))
             if moved < 1e-12 or not math.isfinite(moved):
                 return None
             bends.append(float((both - fa - fb + none).abs().max()) / moved)
         return max(bends)
+
+    def _behind_embedding(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Of tokens: what their embedding hands on, and the model from there.
+
+        Raises:
+            ValueError: There is not exactly one embedding.
+        """
+        tables = [module for module in self.twin.modules() if isinstance(module, nn.Embedding)]
+        if len(tables) != 1:
+            raise ValueError("no single embedding")
+        heard: list[Tensor] = []
+        handle = tables[0].register_forward_hook(lambda m, i, out: heard.append(out))
+        self.run(self.x)
+        handle.remove()
+
+        def run(vectors: Tensor) -> Tensor:
+            handle = tables[0].register_forward_hook(lambda m, i, out: vectors)
+            try:
+                return self.run(self.x[: len(vectors)])
+            finally:
+                handle.remove()
+
+        return heard[0], run
 
     def _straightener(self) -> Callable[[Tensor], Tensor]:
         with torch.enable_grad():
@@ -226,6 +252,8 @@ class _Asking:
             and before.shape[0] != rows
         ):
             before, after = (out.unflatten(0, (rows, -1)) for out in (before, after))  # (B T, C)
+        if axis == 0 and before.dim() and before.shape[0] > rows and before.shape[0] % rows == 0:
+            before, after = (out.unflatten(0, (rows, -1)) for out in (before, after))  # (B H W, C)
         out_axis = axis if axis < before.dim() and before.shape[axis] == rows else 0
         if before.shape[out_axis] != rows or before.shape[out_axis + 1 :] == (rows,):  # all with all
             return None
@@ -278,10 +306,20 @@ class _Asking:
         if axis is None or self.x.shape[axis] < 3:
             return None
         mixed = torch.randperm(self.x.shape[axis], device=self.x.device)
+        if self.shifted:  # every place sees those before it: shuffle them, ask the last
+            return self._order_before(axis)
         before, after = (self._by_place(self.run(x)) for x in (self.x, self.x.index_select(axis, mixed)))
         if before.dim() == 3 and before.shape[axis] == self.x.shape[axis]:
             after = after.index_select(axis, mixed.argsort())
         return _moved(before, after)
+
+    def _order_before(self, axis: int) -> float | None:
+        count = self.x.shape[axis]
+        mixed = torch.cat([torch.randperm(count - 1), torch.tensor([count - 1])]).to(self.x.device)
+        before, after = (self._by_place(self.run(x)) for x in (self.x, self.x.index_select(axis, mixed)))
+        if before.dim() != 3 or before.shape[axis] != count:
+            return None
+        return _moved(before.select(axis, count - 1), after.select(axis, count - 1))
 
     def memory(self, call: LossCall) -> dict[str, Any]:
         """How much the loss hears of the first places of a sequence, beside the last: by gradient."""

@@ -42,6 +42,8 @@ class Rivals:
             whose = "fakes" if _key(x) in made else "reals"
             self._add(whose, _spread(x))
             self._add(f"{whose} believed", _share_above(one.answer))
+            self._add(f"{whose} reach", float(x.abs().max()))
+            self._add(f"{whose} beyond", float((x.abs() > 1.01).double().mean()))  # what a tanh cannot make
 
     def _add(self, name: str, value: float) -> None:
         self.chart.rivals.setdefault(name, []).append((self.chart.step, value))

@@ -4,7 +4,7 @@
 
 import functools
 import math
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # of the golden ratio (Knuth 1973, mult
 SAMPLE, FEATURES = 400, 1000  # rows and features that are kept
 REMEMBERED = 200_000  # rows whose fingerprints are kept
 LABELS = 1000  # different labels that are counted
+TOKENS = 50_000  # that are remembered
+LATE = 4  # batches that are kept of the last ones
 
 
 def fingerprints(rows: Tensor) -> list[int]:
@@ -61,12 +63,15 @@ class Register:
         self.first_epoch = True
         self.kept: list[tuple[Tensor, Tensor]] = []
         self.count = 0
+        self.late: deque[tuple[Tensor, Tensor]] = deque(maxlen=LATE)
         self.phase: list[tuple[int, int, list[int]]] = []  # of one validation: rows, known ones, all of them
 
     def train(self, inputs: Tensor, targets: Tensor | None) -> bool:
         """Note a training batch; says whether most of its rows have been seen before."""
         rows = self.rows
         prints = fingerprints(inputs)
+        if not inputs.is_floating_point() and len(self.rows.words) < TOKENS:
+            self.rows.words.update(inputs.unique().tolist())
         new = [print not in rows.train for print in prints]
         known = len(new) - sum(new)
         if self.first_epoch and 2 * known < len(prints):
@@ -91,6 +96,12 @@ class Register:
             and len(targets) == len(inputs)
         ):
             self._keep(inputs[torch.tensor(new)], targets[torch.tensor(new)])
+        elif (
+            self.count >= SAMPLE
+            and targets is not None
+            and targets.shape == targets.shape[:1] == (len(inputs),)
+        ):
+            self.late.append((thin(inputs[:64]), targets.detach()[:64].to("cpu")))
         return 2 * known >= len(prints)
 
     def _compare(self, prints: list[int], values: list[Any]) -> None:
@@ -98,6 +109,7 @@ class Register:
             for print, value in zip(prints, values, strict=True):
                 self.target_of.setdefault(print, value)
             return
+        again, changed = self.rows.again, self.rows.changed
         for print, value in zip(prints, values, strict=True):
             before = self.target_of.get(print)
             if before is None:
@@ -107,6 +119,7 @@ class Register:
                 self.rows.again += 1
                 self.rows.changed += abs(before - value) > 1e-4 * (abs(value) + 1e-6)
                 self.target_of[print] = value
+        self.rows.lately.append((self.rows.again - again, self.rows.changed - changed))
 
     def _keep(self, inputs: Tensor, targets: Tensor) -> None:
         """Rows that were never met before, so that no row is its own neighbour."""
@@ -125,13 +138,21 @@ class Register:
         inputs, targets = (torch.cat(part) for part in zip(*self.kept, strict=True))
         self.rows.inputs, self.rows.targets = inputs.numpy(), targets.numpy()
         self.rows.integer = not targets.is_floating_point()
+        if len(self.late) == LATE and len({i.shape[1:] for i, _ in (*self.late, self.kept[0])}) == 1:
+            last_inputs, last_targets = (torch.cat(part) for part in zip(*self.late, strict=True))
+            self.rows.late = last_inputs.numpy(), last_targets.numpy()
 
     def labels(self, targets: Tensor, training: bool) -> None:
         """Count integer labels, and how they are ordered in the batch."""
         if not targets.numel() or not targets.dim():
             return
         if targets.is_floating_point():  # yes or no, as numbers
-            if targets.numel() != len(targets) or not bool(((targets == 0) | (targets == 1)).all()):
+            if targets.numel() != len(targets):
+                return
+            if not bool(((targets == 0) | (targets == 1)).all()):
+                if training and len(targets) > 3:
+                    flat = targets.detach().double()
+                    self.rows.levels.append((len(targets), float(flat.mean()), float(flat.var())))
                 return
             targets = targets.reshape(-1).long()
         counts = self.rows.labels if training else self.rows.val_labels
@@ -147,6 +168,10 @@ class Register:
     def validate(self, inputs: Tensor) -> None:
         """Note a batch of a validation."""
         prints = fingerprints(inputs)
+        if not inputs.is_floating_point() and self.rows.words and self.rows.val_words < TOKENS:
+            tokens = inputs.flatten().tolist()
+            self.rows.val_words += len(tokens)
+            self.rows.unknown_words += sum(token not in self.rows.words for token in tokens)
         known = sum(print in self.rows.train for print in prints)
         self.phase.append((len(prints), known, prints))
 

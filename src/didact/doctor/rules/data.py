@@ -8,8 +8,9 @@ from didact.doctor.chart import Rows
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
-from didact.doctor.rules.layers import dead
+from didact.doctor.rules.layers import dead, too_small
 from didact.doctor.rules.neighbours import told_by_each
+from didact.doctor.rules.optimisation import vanishing
 
 
 def not_finite(case: Case) -> Finding | None:
@@ -30,8 +31,9 @@ def majority(case: Case) -> Finding | None:
         return None
     label, share = max(((k, n / total) for k, n in counts.items()), key=lambda pair: pair[1])
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
-    thrown = case.rose or case.lost or case.early_ratio > 5 * case.at.large_update
-    if share < case.at.majority or answered < case.at.one_answer or thrown or dead(case):
+    if share < case.at.majority or 1 - answered > (1 - case.at.one_answer) * (1 - share) or case.game:
+        return None
+    if case.broken or case.rose or case.lost or any(rule(case) for rule in (dead, too_small, vanishing)):
         return None
     return Finding(
         "D02",
@@ -53,6 +55,8 @@ def majority(case: Case) -> Finding | None:
 def sorted_batches(case: Case) -> Finding | None:
     """D03: neighbours in a batch share their label far more often than by chance."""
     rows = case.chart.rows
+    if not rows.labels and len(rows.levels) >= 10:
+        return _sorted_quantities(case)
     expected = chance(rows.labels)
     if len(rows.order) < 5 or not expected < 0.95 or case.game:  # a judge is shown all the fakes at once
         return None
@@ -64,10 +68,25 @@ def sorted_batches(case: Case) -> Finding | None:
     return Finding("D03", "critical", evidence)
 
 
+def _sorted_quantities(case: Case) -> Finding | None:
+    """Batches whose means lie far further apart than those of random rows would."""
+    sizes, means, variances = (np.array(column) for column in zip(*case.chart.rows.levels, strict=True))
+    size, within, between = float(np.median(sizes)), float(variances.mean()), float(means.var())
+    if not within + between > 0 or case.good():
+        return None
+    times = size * between / (within + between)  # 1 when shuffled, the size of a batch when sorted
+    if times < case.at.ordered * size or times < 5:
+        return None
+    evidence = {"share of the targets' variance between batches": times / size, "by chance": 1 / size}
+    return Finding("D03", "critical", evidence)
+
+
 def not_representative(case: Case) -> Finding | None:
     """D04: validation has classes that training has not."""
     rows = case.chart.rows
     total, seen = sum(rows.val_labels.values()), sum(rows.labels.values())
+    if (found := _split_along_a_feature(case)) is not None:
+        return found
     if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
         return None
     missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}
@@ -79,21 +98,48 @@ def not_representative(case: Case) -> Finding | None:
     return Finding("D04", "critical", evidence, f"class {names}: never met in training")
 
 
+def _split_along_a_feature(case: Case) -> Finding | None:
+    """A few features of a table lie elsewhere in validation, which is answered worse: rows were not mixed."""
+    rows, epochs = case.chart.rows, [e for e in case.chart.epochs if math.isfinite(e.val_loss)]
+    train, val = (rows.moments.get(name) for name in ("train", "val"))
+    if train is None or val is None or not rows.table or not epochs or train[1].shape != val[1].shape:
+        return None
+    if min(train[0], val[0]) < 100 or not epochs[-1].val_loss > 1.5 * epochs[-1].train_loss:
+        return None
+    spread = np.sqrt(train[2] / train[0])
+    lively = spread > 1e-6 * max(float(spread.max()), 1e-12)
+    moved = np.where(lively, np.abs(val[1] - train[1]) / np.where(lively, spread, 1.0), 0.0)
+    far = np.flatnonzero(moved > case.at.other_split)
+    if not len(far) or len(far) > case.at.shifted_share * len(moved):
+        return None
+    column = int(np.argmax(moved))
+    evidence = {
+        "its mean in validation is off by deviations": float(moved[column]),
+        "features like that": f"{len(far)} of {len(moved)}",
+        "validation loss over training loss": epochs[-1].val_loss / epochs[-1].train_loss,
+    }
+    return Finding("D04", "critical", evidence, f"feature {column}")
+
+
 def steady_gap(case: Case) -> Finding | None:
     """D04: training is answered, validation is not, and neither gets worse: too few rows, or others."""
-    known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.in_eval]
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy)]
     late = case.chart.epochs[-5:]
-    if len(known) < 3 or len(case.chart.epochs) < 5 or not late[-1].val_rows:
+    if len(known) < 5 or not late[-1].val_rows:
         return None
-    own, trained = case.val_accuracy, known[-1].in_eval[1]  # type: ignore[index]
     steady = late[-1].val_loss < case.at.risen * min(e.val_loss for e in late)
     error = math.sqrt(0.25 / late[-1].val_rows)
-    if not trained - own > max(case.at.steady_gap, 3 * error) or not steady:
+    rows = case.chart.rows
+    few = (
+        0 < len(rows.train) < case.at.few_each * case.classes and sum(rows.labels.values()) <= rows.train_seen
+    )
+    most = 0.6 * case.at.steady_gap if few else case.at.steady_gap
+    if not case.gap > max(most, 3 * error) or not (steady or few):
         return None
     evidence = {
-        "accuracy of a training batch, scored alike": trained,
-        "of validation": own,
+        "accuracy in training minus in validation": case.gap,
         "standard error": error,
+        "different rows of training": len(case.chart.rows.train),
     }
     return Finding("D04", "warning", evidence, fix="gather more training rows, of the kind that is validated")
 

@@ -23,12 +23,15 @@ def overfits(case: Case) -> Finding | None:
     lowest, last = known[best][1], known[-1][1]
     past = len(known) - 1 - best
     falling = last.train_loss < lowest.train_loss
-    gap = _train_accuracy(case) - last.val_accuracy
+    gap = case.gap
     worse = last.val_loss / lowest.val_loss if lowest.val_loss > 0 else 1.0
     error = 1 / math.sqrt(max(last.val_rows, 1))  # two standard errors of an accuracy
     apart = gap > max(case.at.gap, error) if math.isfinite(gap) else worse > case.at.risen_much
     apart = apart and last.val_loss > 1.5 * last.train_loss
-    if past < case.at.past or worse < case.at.risen or not falling or not apart:
+    best_known = max((e.val_accuracy for _, e in known if math.isfinite(e.val_accuracy)), default=math.nan)
+    kept = last.val_accuracy > best_known - 0.02 and gap < 2 * case.at.gap
+    improved = worse < 2 and (kept or last.val_accuracy > lowest.val_accuracy + 0.01)
+    if past < case.at.past or worse < case.at.risen or not falling or not apart or improved:
         return None
     evidence = {
         "best epoch": known[best][0] + 1,
@@ -48,16 +51,6 @@ def overfits(case: Case) -> Finding | None:
     }
     fix = f"stop after epoch {known[best][0] + 1} (patience), or more data, weight decay, dropout"
     return Finding("R01", "warning", evidence, fix=fix, picture=picture)
-
-
-def _train_accuracy(case: Case) -> float:
-    """Of the last epoch that knows one: as it trained, or of the batch that was kept."""
-    for epoch in reversed(case.chart.epochs):
-        if math.isfinite(epoch.train_accuracy):
-            return epoch.train_accuracy
-        if epoch.in_eval and math.isfinite(epoch.in_eval[1]):
-            return epoch.in_eval[1]
-    return math.nan
 
 
 def too_regular(case: Case) -> Finding | None:
@@ -82,15 +75,14 @@ def too_regular(case: Case) -> Finding | None:
 def _shrunk(case: Case) -> Finding | None:
     decay = max((s.get("weight_decay", 0) or 0 for s in case.chart.settings), default=0)
     wide = [i for i, w in enumerate(case.chart.weights) if len(w.shape) > 1 and w.in_optimizer]
-    if not decay or len(case.chart.looks) < 5 or not wide or not case.slow:
+    much = decay >= case.at.much_decay and not case.good()
+    if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much):
         return None
-    first, last = (
-        float(np.nanmean([look.weight[i] for i in wide]))
-        for look in (case.chart.looks[0], case.chart.looks[-1])
-    )
-    if not last < 0.5 * first:
+    first, last = (look.weight[wide] for look in (case.chart.looks[0], case.chart.looks[-1]))
+    left = float(np.nanmedian(last / np.maximum(first, 1e-12)))
+    if not left < case.at.shrunk:
         return None
-    evidence = {"size of the weights at the end over the start": last / first, "weight decay": decay}
+    evidence = {"size of the weights at the end over the start": left, "weight decay": decay}
     return Finding("R02", "critical", evidence, fix=f"weight_decay={decay / 100:g}: a hundredth of {decay:g}")
 
 

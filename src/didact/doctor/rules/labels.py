@@ -7,20 +7,48 @@ import numpy as np
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
-from didact.doctor.rules.neighbours import neighbours
+from didact.doctor.rules.neighbours import late_neighbours, neighbours
 
 
 def out_of_step(case: Case) -> Finding | None:
     """L01: rows that are met again have other labels."""
     rows = case.chart.rows
+    blind = case.chart.probes.get("order", 1.0) < case.at.blind
+    if rows.shifted == 0 and blind and case.stuck:
+        evidence = {"targets are the tokens of": "the next row"}
+        return Finding("L01", "critical", evidence, fix="shift the targets along time")
     if rows.again < 50 or rows.repeated > 0.05 * max(len(rows.train), 1):
-        return None
-    share = rows.changed / rows.again
+        return _drifted(case)
+    last = rows.lately[-10:]
+    again, changed = (sum(column) for column in zip(*last, strict=True)) if last else (0, 0)
+    share = max(rows.changed / rows.again, changed / again if again >= 50 else 0.0)
     if share < case.at.changed:
         return None
     return Finding(
         "L01", "critical", {"rows met again with another label": share, "of rows met again": rows.again}
     )
+
+
+def _drifted(case: Case) -> Finding | None:
+    """Rows are new every time; at first neighbours told the label, and those of the last batches do not."""
+    rows = case.chart.rows
+    if not rows.integer or rows.late is None or not (case.slow or case.lost):
+        return None
+    near, late = neighbours(rows), late_neighbours(rows)
+    if near is None or late is None or rows.targets is None:
+        return None
+    expected = chance(rows.labels)
+    before = float((near == rows.targets.reshape(-1, 1)).mean())
+    after = float((late == rows.late[1].reshape(-1, 1)).mean())
+    error = math.sqrt(expected * (1 - expected) / len(late))
+    if before < 2 * expected or after > expected + 3 * error:
+        return None
+    evidence = {
+        "neighbours with the same label, at first": before,
+        "at the end": after,
+        "by chance": expected,
+    }
+    return Finding("L01", "critical", evidence)
 
 
 def unrelated(case: Case) -> Finding | None:
@@ -73,6 +101,8 @@ def visible(case: Case) -> Finding | None:
 def noisy(case: Case) -> Finding | None:
     """L04: many rows are surrounded by another class than their own."""
     rows = case.chart.rows
+    if (found := _worse_than_clean(case)) is not None:
+        return found
     near = neighbours(rows)
     if near is None or rows.targets is None or not rows.integer or case.classes < 2:
         return None
@@ -99,12 +129,35 @@ def noisy(case: Case) -> Finding | None:
     return Finding("L04", "warning", evidence)
 
 
+def _worse_than_clean(case: Case) -> Finding | None:
+    """Little is learned of rows that are met again and again, and validation is answered far better."""
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
+    again = case.chart.rows.again > case.chart.rows.train_seen / 3
+    if len(known) < 5 or not again or not case.sure or case.left < 0.5 or case.chart.dropout >= 0.5:
+        return None
+    last = known[-1]
+    error = 1 / math.sqrt(max(last.val_rows, 1))
+    if not case.gap < -max(case.at.better_clean, 2 * error):
+        return None
+    if any(e.val_loss > 0.95 * e.train_loss for e in known[-3:]):
+        return None
+    evidence = {
+        "accuracy in training minus in validation": case.gap,
+        "training loss left of ignorance": case.left,
+    }
+    return Finding("L04", "warning", evidence)
+
+
 def encoding(case: Case) -> Finding | None:
     """L05: class numbers that do not begin at 0, probabilities outside [0, 1], one value only."""
     for pairing in case.chart.pairings.values():
         facts = pairing.facts
         if "lowest" not in facts or pairing.calls < 3:
             continue
+        alone = not case.game and not case.chart.counts.get("losses of several parts")
+        single = len(facts["values"]) == 1 and pairing.calls >= 10
+        if pairing.kind in ("bce", "bce_logits") and single and alone:
+            return Finding("L05", "critical", {"every target is": facts["lowest"], "calls": pairing.calls})
         low, high, outputs = facts["lowest"], facts["highest"], facts["outputs"]
         seen = len(facts["values"])
         evidence = {"lowest label": low, "highest label": high, "outputs": outputs}

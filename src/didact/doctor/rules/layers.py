@@ -1,11 +1,13 @@
 """A and I: what the network is made of, and the weights it starts from."""
 
 import math
+from collections.abc import Sequence
 
 from didact.doctor.chart import Series, Weight
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 
+CLASSIFYING = ("cross_entropy", "nll", "bce", "bce_logits")
 WEIGHTY = ("linear", "conv", "recurrent")
 
 
@@ -99,39 +101,28 @@ def order_blind(case: Case) -> Finding | None:
     """A06: shuffling the places of a sequence changes nothing, and it does not learn."""
     moved = case.chart.probes.get("order")
     still = any(w.constant and w.trainable for w in case.chart.weights)  # what is all zero cannot tell
-    language = case.chart.rows.shifted is not None  # that is nothing without its order
-    if moved is None or moved >= case.at.blind or still or not (language or _imperfect(case)):
+    language = case.chart.rows.shifted == 1  # that is nothing without its order
+    bag = case.chart.rows.tokens  # of words, which is often meant
+    spoiled = language or (case.stuck if bag else _imperfect(case))
+    if moved is None or moved >= case.at.blind or still or not spoiled:
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
 
 
 def too_small(case: Case) -> Finding | None:
     """A07: training got stuck far from the end, and a layer is narrower than the answers need."""
-    narrow = [
-        w
-        for w in _trained(case)
-        if w.kind in ("linear", "conv", "recurrent") and w.order > 0 and len(w.shape) > 1
-    ]
-    narrow += [w for w in _trained(case) if w.order == 0]
-    hidden = [w for w in narrow if w.order < max(v.order for v in case.chart.weights)]
-    if (
-        not hidden
-        or not case.long_enough
-        or case.game
-        or case.classes < 3
-        or case.left < 0.25
-        or case.left > 1.1
-    ):
+    known = [w for w in _trained(case) if w.order >= 0 and w.kind in (*WEIGHTY, "embedding")]
+    last = max(known, key=lambda weight: weight.order, default=None)
+    hidden = [w for w in known if last and w.order < last.order and _handed_on(w, known)]
+    if not hidden or not case.long_enough or case.game or not 0.25 <= case.left <= 1.1:
         return None
-    least = min(hidden, key=lambda w: w.shape[0])
-    flat = (
-        len(case.smooth) > 60
-        and case.smooth[-10:].mean() > 0.93 * case.smooth[-len(case.smooth) // 4 :].mean()
-    )
-    if least.shape[0] > max(2, math.ceil(math.log2(case.classes))) or not flat:
+    least = min(hidden, key=_width)
+    flat = len(case.smooth) > 60 and case.end > 0.93 * case.smooth[-len(case.smooth) // 4 :].mean()
+    enough = max(2, math.ceil(math.log2(case.classes))) if case.classes > 2 else 1
+    if _width(least) > enough or not flat:
         return None
     evidence = {
-        "width": least.shape[0],
+        "width": _width(least),
         "classes": case.classes,
         "training loss left of ignorance": case.left,
     }
@@ -140,8 +131,22 @@ def too_small(case: Case) -> Finding | None:
         "warning",
         evidence,
         least.name,
-        fix=f"widen {least.name}: {least.shape[0]} units cannot carry {case.classes} classes",
+        fix=f"widen {least.name}: {_width(least)} cannot carry what {case.classes or 'the'} answers need",
     )
+
+
+def _width(weight: Weight) -> int:
+    """Numbers that a layer hands on; of a recurrent one its state, as far as a weight tells."""
+    gates = weight.shape[0] // weight.shape[1] if weight.shape[0] % weight.shape[1] == 0 else 0
+    state = weight.kind == "recurrent" and gates in (1, 3, 4)
+    return weight.shape[1] if state or weight.kind == "embedding" else weight.shape[0]
+
+
+def _handed_on(weight: Weight, known: Sequence[Weight]) -> bool:
+    """Whether a later layer takes as many numbers as this one gives: a head is no neck."""
+    if weight.kind in ("embedding", "recurrent"):
+        return True
+    return any(v.shape[1] == weight.shape[0] for v in known if v.order > weight.order)
 
 
 def never_used(case: Case) -> Finding | None:
@@ -210,7 +215,8 @@ def too_large_weights(case: Case) -> Finding | None:
 
 def first_loss(case: Case) -> Finding | None:
     """I04: the first loss is far from the cost of ignorance; a hint, others say why."""
-    if not case.sure or not case.classes or not case.updates:
+    known = case.pairing is not None and case.pairing.kind in CLASSIFYING
+    if not case.sure or not known or not case.updates or case.game:
         return None
     ratio = case.first / case.baseline
     if case.at.first_low <= ratio <= case.at.first_high:

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from didact.doctor.chart import Pairing
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
@@ -58,6 +60,11 @@ def wrong_axis(case: Case) -> Finding | None:
 
 def out_of_reach(case: Case) -> Finding | None:
     """S04: targets lie where the last activation cannot go."""
+    beyond = [v for _, v in case.chart.rivals.get("reals beyond", [])]
+    reach = max((v for _, v in case.chart.rivals.get("fakes reach", [])[9:]), default=0.0)
+    if 0.9 < reach < 1.01 and beyond and np.mean(beyond) > 0.01:
+        share = float(np.mean(beyond))
+        return Finding("S04", "critical", {"largest of the fakes": reach, "share of real ones beyond": share})
     for pairing in case.chart.pairings.values():
         if len(pairing.outside) < 3:
             continue
@@ -75,6 +82,8 @@ def out_of_reach(case: Case) -> Finding | None:
 
 def broadcast(case: Case) -> Finding | None:
     """S05: each row is compared with all the others."""
+    if (by_hand := case.chart.counts.get("loss of all with all", 0)) >= 3:
+        return Finding("S05", "critical", {"batches compared all with all": by_hand})
     for pairing in case.chart.pairings.values():
         if pairing.counts.get("broadcast", 0) >= 3 and pairing.counts["broadcast"] > 0.8 * pairing.calls:
             return Finding(

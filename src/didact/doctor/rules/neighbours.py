@@ -41,13 +41,28 @@ def _neighbours(data: bytes, shape: tuple[int, int], labels: bytes, kind: str) -
     return y[np.argpartition(distance, K, axis=1)[:, :K]]
 
 
+def late_neighbours(rows: Rows) -> np.ndarray | None:
+    """Targets of the nearest K rows of the first sample, for each of the last rows, (M, K); None as above."""
+    x, y = rows.inputs, rows.targets
+    if x is None or y is None or rows.late is None or rows.tokens or len(x) < FEWEST or y.size != len(y):
+        return None
+    last = rows.late[0]
+    spread = x.std(0)
+    lively = spread > 1e-12
+    first, last = ((part[:, lively] - x.mean(0)[lively]) / spread[lively] for part in (x, last))
+    if not (np.isfinite(first).all() and np.isfinite(last).all()):
+        return None
+    distance = (last**2).sum(1)[:, None] + (first**2).sum(1) - 2 * last @ first.T
+    return y.reshape(-1)[np.argpartition(distance, K, axis=1)[:, :K]]
+
+
 def told_by_each(rows: Rows, classes: bool) -> np.ndarray | None:
     """What each feature tells alone, (F,): 1 when labels change along it no more than needed, 0 at chance.
 
     For quantities the share of their variance that neighbours along the feature explain.
     """
     x, y = rows.inputs, rows.targets
-    if x is None or y is None or y.size != len(y) or not np.isfinite(x).all():
+    if x is None or y is None or y.size != len(y) or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
     return _told(x.tobytes(), x.shape, y.reshape(-1).tobytes(), y.dtype.str, classes)
 

@@ -15,15 +15,19 @@ def rate_too_high(case: Case) -> Finding | None:
         return None
     if case.game:
         return _thrown_game(case)
+    if case.early_ratio < case.at.small_update:
+        return None
     large = case.early_ratio > case.at.large_update
     dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
     if dead > case.at.dead and not large:
         return None
-    bad = case.broken or case.left > 0.7 or case.lost or (case.rose and case.left > 0.5)
+    wild = case.ratio > case.at.large_update and not case.good(0.8)  # from first to last
+    bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.5)
     thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
     bad, large = bad or thrown, large or thrown
-    huge = case.early_ratio > 2 * case.at.large_update
-    pushed = huge if case.broken else large and case.long_enough and not case.still_learning
+    kept_up = case.ratio > case.at.large_update / 3 or case.early_ratio > case.at.thrown
+    slowly = kept_up and large and case.long_enough and not case.still_learning
+    pushed = case.early_ratio > case.at.thrown if case.broken else slowly
     if not (bad and (case.rose or pushed)):
         return None
     rate = _rate(case)
@@ -39,7 +43,7 @@ def rate_too_high(case: Case) -> Finding | None:
 
 def _thrown_game(case: Case) -> Finding | None:
     """Two players of which one was thrown far from where it began, and what they make shows it."""
-    if not case.early_ratio > case.at.thrown or 0.7 < case.spread < 1.5:
+    if not case.early_ratio > case.at.thrown or not (case.spread <= 0.7 or case.spread >= 1.5):
         return None
     rate = _rate(case)
     evidence = {
@@ -53,7 +57,7 @@ def _thrown_game(case: Case) -> Finding | None:
 
 def rate_too_low(case: Case) -> Finding | None:
     """O02: updates are tiny beside their weights and the loss hardly falls."""
-    if case.game and case.long_enough and case.early_ratio < case.at.small_update and not case.spread > 0.7:
+    if case.game and case.long_enough and case.early_ratio < case.at.small_update and case.spread <= 0.7:
         return _standing_still(case)
     small = case.at.small_update if case.stuck else case.at.tiny_update
     if case.game or case.broken or not case.long_enough or not case.ratio < small:
@@ -113,8 +117,9 @@ def odd_settings(case: Case) -> Finding | None:
 
 def schedule(case: Case) -> Finding | None:
     """O04: the rate is gone before the run has learned, or climbs without end."""
-    rates = [r for _, r in case.chart.rates if math.isfinite(r)]
-    if len(rates) < 20 or case.game:
+    first = {step for step, _ in case.chart.by_group.get(0, [])} if case.game else None  # of two players
+    rates = [r for s, r in case.chart.rates if math.isfinite(r) and (first is None or s in first)]
+    if len(rates) < 20:
         return None
     peak = int(np.argmax(rates))
     gone = next((k for k in range(peak, len(rates)) if rates[k] < case.at.rate_gone * rates[peak]), None)
@@ -143,10 +148,12 @@ def schedule(case: Case) -> Finding | None:
 
 def never_zeroed(case: Case) -> Finding | None:
     """O05: at no backward between two updates were the gradients empty."""
-    kept, zeroed = (case.chart.counts.get(name, 0) for name in ("updates without zeroing", "updates zeroed"))
-    if kept < 5 or kept < 10 * zeroed:
-        return None
-    return Finding("O05", "critical", {"updates with the gradients of those before": kept, "zeroed": zeroed})
+    for index, (zeroed, kept) in case.chart.zeroing.items():
+        if kept >= 5 and kept >= 10 * zeroed:
+            evidence = {"updates with the gradients of those before": kept, "zeroed": zeroed}
+            where = f"optimizer {index + 1}" if len(case.chart.zeroing) > 1 else ""
+            return Finding("O05", "critical", evidence, where)
+    return None
 
 
 def not_in_optimizer(case: Case) -> Finding | None:
@@ -253,6 +260,8 @@ def forgets(case: Case) -> Finding | None:
 def detached(case: Case) -> Finding | None:
     """O10: layers ran, the optimizer has them, and no gradient ever came."""
     cut = case.chart.counts.get("loss without a graph", 0)
+    if case.chart.counts.get("gradients gone before the step", 0) >= 3:
+        return None
     if cut >= 3:
         return Finding("O10", "critical", {"losses without a graph": cut}, "the loss itself")
     silent = [
@@ -302,6 +311,15 @@ def not_applied(case: Case) -> Finding | None:
         return Finding("O12", "critical", {"backward passes": case.chart.backwards, "updates": 0})
     if still >= 3 and not moved:
         return Finding("O12", "critical", {"updates that moved nothing": still})
+    if (gone := counts.get("gradients gone before the step", 0)) >= 3 and not moved:
+        fix = "optimizer.zero_grad() before loss.backward(), not between it and optimizer.step()"
+        return Finding(
+            "O12", "critical", {"updates whose gradients were put away before them": gone}, fix=fix
+        )
+    idle = [k for k in range(len(case.chart.settings)) if k not in case.chart.by_group]
+    if idle and case.chart.by_group and case.chart.step >= 50:
+        where = f"optimizer {idle[0] + 1} of {len(case.chart.settings)}"
+        return Finding("O12", "critical", {"updates of the others": case.chart.step, "of this one": 0}, where)
     return None
 
 

@@ -43,8 +43,16 @@ def unscaled(case: Case) -> Finding | None:
 
 def differs(case: Case) -> Finding | None:
     """P02: the inputs of validation have other moments than those of training."""
-    apart = None if _always_new(case) else _moments_apart(case)
+    apart = _new_words(case) or (None if _always_new(case) else _moments_apart(case))
     return Finding("P02", "critical", apart) if apart else None
+
+
+def _new_words(case: Case) -> dict[str, object] | None:
+    """Tokens of validation that training never had."""
+    rows = case.chart.rows
+    if len(rows.words) < 20 or not rows.val_words or rows.unknown_words < case.at.unknown * rows.val_words:
+        return None
+    return {"tokens of validation that training never had": rows.unknown_words / rows.val_words}
 
 
 def _moments_apart(case: Case) -> dict[str, object] | None:
@@ -68,7 +76,8 @@ def _moments_apart(case: Case) -> dict[str, object] | None:
     outside = ratio > case.at.moments or ratio < 1 / case.at.moments
     whole = abs(float(val[1].mean() - train[1].mean())) > 0.05 * size or not 0.8 < ratio < 1.25
     labels = case.chart.rows.labels
-    skewed = max(labels.values(), default=0) > case.at.majority * sum(labels.values())
+    each = sum(labels.values()) <= case.chart.rows.train_seen  # a label for each row, not for each pixel
+    skewed = each and max(labels.values(), default=0) > case.at.majority * sum(labels.values())
     if not outside and (moved < case.at.shifted_share or not whole or skewed):
         return None
     return {
@@ -86,7 +95,7 @@ def hard_augmentation(case: Case) -> Finding | None:
     scored = [(e.val_accuracy, e.in_eval[1] if e.in_eval else e.train_accuracy) for e in known]
     better = [pair for pair in scored if pair[0] > pair[1] + case.at.too_regular]
     apart = _moments_apart(case)
-    if len(better) >= 3 and not case.chart.modules.get("dropout", 0):
+    if len(better) >= 3 and not case.chart.modules.get("dropout", 0) and not case.good(0.9):
         own, trained = better[-1]
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
     return Finding("P03", "warning", apart) if apart and not case.good() else None
@@ -107,7 +116,7 @@ def far_targets(case: Case) -> Finding | None:
     if (
         pairing is None
         or pairing.kind not in ("mse", "l1", "smooth_l1", "huber")
-        or not case.sure
+        or not (case.sure or case.partly)
         or not case.long_enough
     ):
         return None
