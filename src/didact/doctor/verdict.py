@@ -1,6 +1,6 @@
 """From a chart to ranked findings: which cause comes first, and what only follows from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from didact.doctor.chart import Chart
@@ -86,9 +86,8 @@ PROOF = {"D01", "D03", "D04", "L01", "L03", "L05", "P02", "A03", "A04", "A05", "
 
 # What would be proof by itself, but follows from these.
 EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03": {"D05"}}
-
-
-LAST: Rule = data.steady_gap  # asked where nothing else was found
+# Asked where nothing else was found.
+LAST: Sequence[tuple[str, Rule]] = (("A06", layers.bag_of_words), ("D04", data.steady_gap))
 
 
 def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | None = None) -> list[Finding]:
@@ -105,8 +104,8 @@ def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | No
     case = Case(chart, limits)
     found: list[Finding] = []
     errors = list(chart.errors)
-    for code, rule in [*RULES.items(), ("D04", LAST)]:
-        if rule is LAST and any(finding.severity != "hint" for finding in found):
+    for code, rule in [*RULES.items(), *LAST]:
+        if (code, rule) in LAST and any(finding.severity != "hint" for finding in found):
             continue
         try:
             finding = rule(case)

@@ -8,6 +8,7 @@ from didact.doctor.chart import Rows
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
+from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import dead, too_small
 from didact.doctor.rules.neighbours import told_by_each
 from didact.doctor.rules.optimisation import vanishing
@@ -33,7 +34,8 @@ def majority(case: Case) -> Finding | None:
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
     if share < case.at.majority or 1 - answered > (1 - case.at.one_answer) * (1 - share) or case.game:
         return None
-    if case.broken or case.rose or case.lost or any(rule(case) for rule in (dead, too_small, vanishing)):
+    thrown = case.broken or case.rose or (case.lost and case.ratio > case.at.large_update)
+    if thrown or any(rule(case) for rule in (dead, too_small, vanishing, too_regular)):
         return None
     return Finding(
         "D02",
@@ -87,6 +89,8 @@ def not_representative(case: Case) -> Finding | None:
     total, seen = sum(rows.val_labels.values()), sum(rows.labels.values())
     if (found := _split_along_a_feature(case)) is not None:
         return found
+    if rows.visible:  # words, of which validation has its own
+        return None
     if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
         return None
     missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}

@@ -102,9 +102,16 @@ def order_blind(case: Case) -> Finding | None:
     moved = case.chart.probes.get("order")
     still = any(w.constant and w.trainable for w in case.chart.weights)  # what is all zero cannot tell
     language = case.chart.rows.shifted == 1  # that is nothing without its order
-    bag = case.chart.rows.tokens  # of words, which is often meant
-    spoiled = language or (case.stuck if bag else _imperfect(case))
+    spoiled = language or (not case.chart.rows.tokens and _imperfect(case))
     if moved is None or moved >= case.at.blind or still or not spoiled:
+        return None
+    return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
+
+
+def bag_of_words(case: Case) -> Finding | None:
+    """A06: the same for words, which is often meant: only where a run that is stuck has no other cause."""
+    moved = case.chart.probes.get("order")
+    if moved is None or moved >= case.at.blind or not case.chart.rows.tokens or not case.stuck:
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
 
