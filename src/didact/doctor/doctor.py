@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from didact.doctor.chart import Chart
+from didact.doctor.course import Case
 from didact.doctor.finding import Finding, Report
 from didact.doctor.hooks import Hook
 from didact.doctor.limits import LIMITS, Limits
@@ -80,6 +81,7 @@ class Doctor:
         self.seen: dict[str, int] = {}
         self._stack = ExitStack()
         self._shown = False
+        self._closer_at = 1  # the update at which one batch was last tried by heart
         self._awaited: Optimizer | None = None  # its closure has not run yet
 
     def on_start(
@@ -139,6 +141,7 @@ class Doctor:
     def report(self) -> Report:
         """What the doctor thinks so far."""
         self._try(self._settle)
+        self._try(self._look_closer)
         found = conclude(self.chart, self.limits, self.seen)
         return Report(tuple(found), self.chart.step, len(self.chart.epochs))
 
@@ -147,8 +150,17 @@ class Doctor:
         self._try(self._settle)
         if self.observer.epochs.validation.passes and self.observer.epochs.updates:
             self._try(self.observer.close_epoch, {}, {})
+        self._try(self._look_closer)
         self._stack.close()
         self.chart.finished = True
+
+    def _look_closer(self) -> None:
+        """A run that has learned nothing and gives no reason: can the model learn one batch by heart?"""
+        if self.chart.step < 2 * self._closer_at or not Case(self.chart, self.limits).stuck:
+            return
+        if all(finding.severity == "hint" for finding in conclude(self.chart, self.limits)):
+            self._closer_at = self.chart.step
+            self.observer.try_by_heart()
 
     def _settle(self) -> None:
         if self.observer.stepped:

@@ -32,7 +32,8 @@ class Epochs:
         self.training, self.validation = Tally(), Tally()
         self.told = False
         self.updates = 0
-        self.kept: tuple[nn.Module, Inputs, LossCall] | None = None
+        self.first: tuple[nn.Module, Inputs, LossCall] | None = None
+        self.kept: tuple[nn.Module, Inputs, LossCall] | None = None  # the same, while it can be scored
 
     # A validation
 
@@ -144,8 +145,8 @@ class Epochs:
     def keep(self, model: nn.Module, inputs: Inputs, call: LossCall) -> None:
         """Keep a batch, to score it in both modes at the end of each epoch."""
         x = inputs.tensor
-        if self.kept is None and inputs.alone and x is not None and x.numel() < KEEP:
-            self.kept = model, inputs.having(x.detach().clone()), call
+        if self.first is None and inputs.alone and x is not None and x.numel() < KEEP:
+            self.kept = self.first = model, inputs.having(x.detach().clone()), call
 
     def _score_kept(self, epoch: Epoch) -> None:
         n = len(self.chart.epochs) + 1

@@ -44,6 +44,7 @@ class Limits:
 
     # layers
     saturated: float = 0.5
+    by_heart: float = 0.4  # of what ignorance costs, that may be left of one batch learned by heart
     dead: float = 0.4
     all_dead: float = 0.9
     straight: float = 1e-4

@@ -27,7 +27,7 @@ from didact.doctor.operations import Operations, producer
 from didact.doctor.pace import DENSE, Pace
 from didact.doctor.pairing import Ignorance, guess, note, part
 from didact.doctor.passes import Pass, has_modes, right_answers, targets_in
-from didact.doctor.probes import Inputs, answer_of, probe
+from didact.doctor.probes import Inputs, answer_of, by_heart, probe
 from didact.doctor.rivals import Rivals
 from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
@@ -474,6 +474,14 @@ class Observer:
             shifted = self.chart.rows.shifted
             model = _plain(self.entries[one.name])
             self.chart.probes.update(probe(model, one.inputs, targets, call, shifted))
+
+    def try_by_heart(self) -> None:
+        """Can the model learn one batch, where it learned nothing of all?"""
+        if self.epochs.first is not None:
+            with self._apart():
+                left = by_heart(*self.epochs.first)
+            if left is not None:
+                self.chart.probes["by heart"] = left
 
     @contextmanager
     def _apart(self) -> Iterator[None]:

@@ -87,7 +87,12 @@ PROOF = {"D01", "D03", "D04", "L01", "L03", "L05", "P02", "A03", "A04", "A05", "
 # What would be proof by itself, but follows from these.
 EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03": {"D05"}}
 # Asked where nothing else was found.
-LAST: Sequence[tuple[str, Rule]] = (("A06", layers.bag_of_words), ("D04", data.steady_gap))
+LAST: Sequence[tuple[str, Rule]] = (
+    ("A06", layers.bag_of_words),
+    ("D04", data.steady_gap),
+    ("A07", layers.cannot_learn_a_batch),
+    ("L02", labels.only_by_heart),
+)
 
 
 def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | None = None) -> list[Finding]:

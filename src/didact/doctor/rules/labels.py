@@ -72,6 +72,19 @@ def unrelated(case: Case) -> Finding | None:
     return Finding("L02", "critical", evidence)
 
 
+def only_by_heart(case: Case) -> Finding | None:
+    """L02: nothing else is found; one batch is learned by heart, and of all of them nothing."""
+    left = case.chart.probes.get("by heart")
+    if left is None or not case.stuck or not left < case.at.by_heart * case.baseline:
+        return None
+    evidence = {
+        "loss of one batch learned by heart": left,
+        "of all": case.end,
+        "ignorance costs": case.baseline,
+    }
+    return Finding("L02", "warning", evidence)
+
+
 def _chance(own: np.ndarray) -> float:
     _, counts = np.unique(own, return_counts=True)
     return float(((counts / counts.sum()) ** 2).sum())

@@ -142,6 +142,19 @@ def too_small(case: Case) -> Finding | None:
     )
 
 
+def cannot_learn_a_batch(case: Case) -> Finding | None:
+    """A07: nothing else is found, and not even one batch is learned by heart."""
+    left = case.chart.probes.get("by heart")
+    if left is None or not case.stuck or not left > case.at.by_heart * case.baseline:
+        return None
+    evidence = {
+        "loss of one batch after a hundred steps on it alone": left,
+        "ignorance costs": case.baseline,
+        "healthy": f"below {case.at.by_heart:g} of that",
+    }
+    return Finding("A07", "warning", evidence)
+
+
 def _width(weight: Weight) -> int:
     """Numbers that a layer hands on; of a recurrent one its state, as far as a weight tells."""
     gates = weight.shape[0] // weight.shape[1] if weight.shape[0] % weight.shape[1] == 0 else 0
