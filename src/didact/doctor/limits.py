@@ -73,6 +73,7 @@ class Limits:
     # generalisation
     past: int = 3  # epochs after the minimum
     risen: float = 1.1
+    fits: float = 0.15  # of what ignorance costs
     gap: float = 0.1  # of accuracy
     risen_much: float = 1.25  # where no accuracy is known
     too_regular: float = 0.2

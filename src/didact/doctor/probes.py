@@ -137,7 +137,7 @@ def probe(
         Some of ``bend``, ``mixing``, ``future``, ``order`` (in units of the output's size) and ``memory``.
     """
     x = inputs.tensor
-    if x is None or not x.numel() or not inputs.alone:
+    if x is None or not x.numel():
         return {}
     found: dict[str, Any] = {}
     with untouched():

@@ -74,7 +74,9 @@ def _sorted_quantities(case: Case) -> Finding | None:
     """Batches whose means lie far further apart than those of random rows would."""
     sizes, means, variances = (np.array(column) for column in zip(*case.chart.rows.levels, strict=True))
     size, within, between = float(np.median(sizes)), float(variances.mean()), float(means.var())
-    if not within + between > 0 or case.good():
+    last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
+    worse = last is not None and last.val_loss > 3 * last.train_loss  # what came last is known by heart
+    if not within + between > 0 or (case.good() and not worse):
         return None
     times = size * between / (within + between)  # 1 when shuffled, the size of a batch when sorted
     if times < case.at.ordered * size or times < 5:

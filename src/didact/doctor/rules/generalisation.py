@@ -31,6 +31,8 @@ def overfits(case: Case) -> Finding | None:
     best_known = max((e.val_accuracy for _, e in known if math.isfinite(e.val_accuracy)), default=math.nan)
     kept = last.val_accuracy > best_known - 0.02 and gap < 2 * case.at.gap
     improved = worse < 2 and (kept or last.val_accuracy > lowest.val_accuracy + 0.01)
+    if case.sure and last.val_loss < case.at.fits * case.baseline:  # it knows nearly all there is to know
+        return None
     if past < case.at.past or worse < case.at.risen or not falling or not apart or improved:
         return None
     evidence = {
@@ -88,7 +90,7 @@ def _shrunk(case: Case) -> Finding | None:
 
 def underfits(case: Case) -> Finding | None:
     """R03: the losses were still falling when it stopped."""
-    if case.game or case.broken or not case.left > (0.7 if case.partly else 0.3) or case.good(0.8):
+    if case.game or case.broken or not case.left > (0.7 if case.partly else 0.3) or case.good():
         return None
     known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
     if len(known) < 3:

@@ -18,13 +18,16 @@ def rate_too_high(case: Case) -> Finding | None:
     if case.early_ratio < case.at.small_update:
         return None
     large = case.early_ratio > case.at.large_update
+    if case.broken and case.sure and case.first > 100 * case.baseline:  # it was so before the first update
+        return None
     dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
     if dead > case.at.dead and not large:
         return None
     wild = case.ratio > case.at.large_update and not case.good(0.8)  # from first to last
     bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.5)
     thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
-    bad, large = bad or thrown, large or thrown
+    far = case.rose and case.early_ratio > case.at.thrown and not case.good() and case.left > 0.3
+    bad, large = bad or thrown or far, large or thrown
     kept_up = case.ratio > case.at.large_update / 3 or case.early_ratio > case.at.thrown
     slowly = kept_up and large and case.long_enough and not case.still_learning
     pushed = case.early_ratio > case.at.thrown if case.broken else slowly

@@ -124,7 +124,8 @@ def far_targets(case: Case) -> Finding | None:
     size = math.hypot(facts.get("middle", 0.0), facts.get("spread", 0.0))
     if size < case.at.far_target * max(facts["first answers"], 0.2):
         return None
-    if case.first < case.at.far_target * case.baseline or case.end < 0.5 * case.baseline:
+    near = 0.3 if size > 100 * max(facts["first answers"], 0.2) else 0.5
+    if case.first < case.at.far_target * case.baseline or case.end < near * case.baseline:
         return None
     evidence = {
         "mean of the targets": pairing.facts.get("middle", math.nan),
