@@ -34,8 +34,7 @@ def majority(case: Case) -> Finding | None:
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
     if share < case.at.majority or 1 - answered > (1 - case.at.one_answer) * (1 - share) or case.game:
         return None
-    thrown = case.broken or case.rose or (case.lost and case.stuck)
-    if thrown or any(rule(case) for rule in (dead, too_small, vanishing, too_regular)):
+    if case.broken or case.rose or any(rule(case) for rule in (dead, too_small, vanishing, too_regular)):
         return None
     return Finding(
         "D02",

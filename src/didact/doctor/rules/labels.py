@@ -126,7 +126,9 @@ def noisy(case: Case) -> Finding | None:
     best = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
     if not math.isfinite(case.val_accuracy) and case.left < 0.2:  # it fits them, and nobody validates
         return None
-    if case.stuck or case.good(0.5):  # what neighbours tell is not learned either; or classes overlap
+    if (
+        case.stuck or case.good(0.65) or case.left < 0.45
+    ):  # nothing is learned; or nearly all, as classes overlap
         return None
     if (
         share < case.at.noisy

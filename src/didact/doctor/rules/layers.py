@@ -102,7 +102,8 @@ def order_blind(case: Case) -> Finding | None:
     moved = case.chart.probes.get("order")
     still = any(w.constant and w.trainable for w in case.chart.weights)  # what is all zero cannot tell
     language = case.chart.rows.shifted == 1  # that is nothing without its order
-    spoiled = language or (not case.chart.rows.tokens and _imperfect(case))
+    meant = case.chart.rows.tokens and not case.chart.modules.get("attention")  # a bag of words
+    spoiled = language or (not meant and _imperfect(case))
     if moved is None or moved >= case.at.blind or still or not spoiled:
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})

@@ -95,7 +95,7 @@ def hard_augmentation(case: Case) -> Finding | None:
     scored = [(e.val_accuracy, e.in_eval[1] if e.in_eval else e.train_accuracy) for e in known]
     better = [pair for pair in scored if pair[0] > pair[1] + case.at.too_regular]
     apart = _moments_apart(case)
-    if len(better) >= 3 and not case.chart.modules.get("dropout", 0) and not case.good(0.9):
+    if len(better) >= 3 and not case.chart.modules.get("dropout", 0) and not case.good(0.95):
         own, trained = better[-1]
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
     return Finding("P03", "warning", apart) if apart and not case.good() else None
