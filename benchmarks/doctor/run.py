@@ -277,7 +277,7 @@ def main() -> None:
     result = examine(options, plan, unwatched)
     whole = not (options.quick or options.codes or options.tasks)
     if whole or options.out != RESULT:
-        save(options.out, circumstances() | result)
+        save(options.out, circumstances() | {"replayed": options.replay} | result)
     print(f"{time.time() - started:.0f} s")
 
 

@@ -32,7 +32,9 @@ class Rivals:
         """Whose answers are another's inputs is the generator; who reads them is the judge."""
         made = {_key(one.answer): one.name for one in passes}
         judges = [
-            one for one in passes if one.name not in made.values() or one.answer.numel() == len(one.answer)
+            one
+            for one in passes
+            if one.answer.dim() and (one.name not in made.values() or one.answer.numel() == len(one.answer))
         ]
         makers = {made[_key(one.inputs.tensor)] for one in judges if _key(one.inputs.tensor) in made}
         for one in judges:
