@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from didact.doctor.chart import Chart
 from didact.doctor.codes import causes
 from didact.doctor.course import Case
@@ -113,7 +115,8 @@ def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | No
         if (code, rule) in LAST and any(finding.severity != "hint" for finding in found):
             continue
         try:
-            finding = rule(case)
+            with np.errstate(all="ignore"):  # data that is not finite is judged like all other
+                finding = rule(case)
         except Exception as error:
             errors.append(f"{type(error).__name__} in the rule of {code}: {error}")
             continue

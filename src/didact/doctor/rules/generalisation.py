@@ -81,7 +81,8 @@ def _shrunk(case: Case) -> Finding | None:
     if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much):
         return None
     first, last = (look.weight[wide] for look in (case.chart.looks[0], case.chart.looks[-1]))
-    left = float(np.nanmedian(last / np.maximum(first, 1e-12)))
+    known = np.isfinite(first) & np.isfinite(last) & (first > 0)
+    left = float(np.median(last[known] / first[known])) if known.any() else math.nan
     if not left < case.at.shrunk:
         return None
     evidence = {"size of the weights at the end over the start": left, "weight decay": decay}
