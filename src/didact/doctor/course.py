@@ -71,6 +71,16 @@ class Case:
             return False
         return self.chart.counts.get("losses of several parts", 0) < 0.5 * self.pairing.calls
 
+    @property
+    def bottomless(self) -> bool:
+        """Whether the loss is known and can fall to zero, as that of soft targets cannot."""
+        soft = (
+            self.pairing is not None
+            and self.pairing.kind.startswith("bce")
+            and not self.pairing.facts.get("whole")
+        )
+        return self.sure and not soft
+
     @cached_property
     def partly(self) -> bool:
         """Whether a part of the loss is known, and is most of it: the likeness in an autoencoder's."""

@@ -156,7 +156,8 @@ class Doctor:
 
     def _look_closer(self) -> None:
         """A run that has learned nothing and gives no reason: can the model learn one batch by heart?"""
-        if self.chart.step < 2 * self._closer_at or not Case(self.chart, self.limits).stuck:
+        case = Case(self.chart, self.limits)
+        if self.chart.step < 2 * self._closer_at or not (case.bottomless and case.stuck):
             return
         if all(finding.severity == "hint" for finding in conclude(self.chart, self.limits)):
             self._closer_at = self.chart.step

@@ -31,7 +31,6 @@ class Limits:
     leak_second: float = 0.9
     changed: float = 0.2
     noisy: float = 0.06
-    better_clean: float = 0.12  # of accuracy, validation over training
     other_split: float = 1.0  # standard deviations that a feature's mean moves
     told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0

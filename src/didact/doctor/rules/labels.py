@@ -75,7 +75,7 @@ def unrelated(case: Case) -> Finding | None:
 def only_by_heart(case: Case) -> Finding | None:
     """L02: nothing else is found; one batch is learned by heart, and of all of them nothing."""
     left = case.chart.probes.get("by heart")
-    if left is None or not case.stuck or not left < case.at.by_heart * case.baseline:
+    if left is None or not (case.bottomless and case.stuck) or not left < case.at.by_heart * case.baseline:
         return None
     evidence = {
         "loss of one batch learned by heart": left,
@@ -114,8 +114,6 @@ def visible(case: Case) -> Finding | None:
 def noisy(case: Case) -> Finding | None:
     """L04: many rows are surrounded by another class than their own."""
     rows = case.chart.rows
-    if (found := _worse_than_clean(case)) is not None:
-        return found
     near = neighbours(rows)
     if near is None or rows.targets is None or not rows.integer or case.classes < 2:
         return None
@@ -140,25 +138,6 @@ def noisy(case: Case) -> Finding | None:
         "rows whose neighbours agree on another label": share,
         "healthy": "below 0.03",
         "rows": len(own),
-    }
-    return Finding("L04", "warning", evidence)
-
-
-def _worse_than_clean(case: Case) -> Finding | None:
-    """Little is learned of rows that are met again and again, and validation is answered far better."""
-    known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
-    again = case.chart.rows.again > case.chart.rows.train_seen / 3
-    if len(known) < 5 or not again or not case.sure or case.left < 0.5 or case.chart.dropout >= 0.5:
-        return None
-    last = known[-1]
-    error = 1 / math.sqrt(max(last.val_rows, 1))
-    if not case.gap < -max(case.at.better_clean, 2 * error):
-        return None
-    if any(e.val_loss > 0.95 * e.train_loss for e in known[-3:]):
-        return None
-    evidence = {
-        "accuracy in training minus in validation": case.gap,
-        "training loss left of ignorance": case.left,
     }
     return Finding("L04", "warning", evidence)
 
