@@ -293,11 +293,11 @@ def test_fail_fast_ends_it_at_the_first_certain_fault(write: Write, capsys: Capt
 
 
 def test_what_a_script_sees_of_itself(write: Write, tmp_path: Path, capsys: Capture):
-    (tmp_path / "beside.py").write_text("here = 'beside'")
+    (tmp_path / "found_beside.py").write_text("here = 'beside'")
     text = """
-    import pickle, beside
+    import pickle, found_beside
     class Own: pass
-    print(__name__, sys.argv[1:], __file__, beside.here, type(pickle.loads(pickle.dumps(Own()))) is Own)
+    print(__name__, sys.argv[1:], __file__, found_beside.here, type(pickle.loads(pickle.dumps(Own()))) is Own)
     """
     path = write(text)
     run_script(path, ["--lr", "1"])
