@@ -9,7 +9,7 @@ from didact.doctor.chart import Chart, Epoch, Look, Pairing, Rows, Weight
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
 from didact.doctor.limits import LIMITS
-from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation
+from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation, preprocessing
 from didact.doctor.verdict import conclude
 
 UPDATES = 200
@@ -146,14 +146,14 @@ def test_what_is_wide_enough_or_gets_on_is_no_neck():
 def test_an_optimizer_that_never_steps_while_another_does():
     def found(updates: int, stepping: tuple[int, ...]) -> Finding | None:
         made = Chart(step=updates, settings=[{}, {}])
-        made.by_group = {k: [(step, 1.0) for step in range(updates)] for k in stepping}
+        made.idle = [k for k in range(2) if k not in stepping]
         return optimisation.not_applied(Case(made, LIMITS))
 
-    idle = found(60, (0,))
+    idle = found(300, (0,))
     assert idle is not None
     assert (idle.severity, idle.where) == ("critical", "optimizer 2 of 2")
-    assert found(60, (0, 1)) is None
-    assert found(20, (0,)) is None  # it may have its turn yet
+    assert found(300, (0, 1)) is None
+    assert found(200, (0,)) is None  # it may have its turn yet
 
 
 def test_gradients_that_are_gone_before_every_step():
@@ -319,3 +319,30 @@ def test_a_wild_first_loss_weighs_more_where_something_is_left_to_learn(
 def test_a_slope_is_relative_and_of_the_last_quarter():
     assert slope([8.0, 4.0, 2.0, 1.0]) == pytest.approx((1 - 4) / 4 / 2)
     assert slope([1.0]) == 0.0
+
+
+def test_a_stuck_run_without_a_cause_is_told_by_one_batch_learned_by_heart():
+    codes = {}
+    for left in (2.2, 0.01):
+        stuck = chart([(2.3, 2.3)] * 8)
+        stuck.probes["by heart"] = left
+        codes[left] = [f.code for f in conclude(stuck) if f.severity != "hint"]
+    assert codes == {2.2: ["A07"], 0.01: ["L02"]}
+    learned = chart([(loss, loss) for loss in FALLS])
+    learned.probes["by heart"] = 2.2
+    assert "A07" not in [f.code for f in conclude(learned)]
+
+
+def test_unknown_words_of_validation_are_another_preprocessing():
+    made = chart([(loss, loss) for loss in FALLS])
+    made.rows.words, made.rows.val_words = set(range(50)), 1000
+    for unknown, found in ((500, True), (100, False)):
+        made.rows.unknown_words = unknown
+        assert (preprocessing.differs(Case(made, LIMITS)) is not None) == found
+
+
+def test_quantities_that_come_sorted():
+    for means, found in ((np.linspace(-2, 2, 20), True), (np.zeros(20), False)):
+        made = chart([(2.3, 2.3)] * 8)
+        made.rows.levels = [(32, float(mean), 0.01 if found else 1.0) for mean in means]
+        assert (data.sorted_batches(Case(made, LIMITS)) is not None) == found

@@ -176,6 +176,7 @@ class Chart:
     zeroing: dict[int, list[int]] = field(
         default_factory=dict
     )  # by optimizer: updates zeroed before, and not
+    idle: list[int] = field(default_factory=list)  # optimizers that never stepped, though others did
     looks: list[Look] = field(default_factory=list)
     norms: Series = field(default_factory=list)
     clipped: list[tuple[int, float, float]] = field(default_factory=list)  # step, norm, limit

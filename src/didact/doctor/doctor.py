@@ -167,6 +167,8 @@ class Doctor:
         if self.observer.stepped:
             self.observer.finish()
         self.observer.register.settle()
+        if self.chart.by_group:
+            self.chart.idle = self.observer.movement.idle(self.chart.by_group)
 
     # Hearing
 

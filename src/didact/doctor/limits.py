@@ -66,6 +66,9 @@ class Limits:
     forgotten: float = 1e-3
     clip_share: float = 0.5
     clip_ratio: float = 10.0
+    idle_for: int = (
+        300  # updates of others, before an optimizer that makes none is blamed in a run that goes on
+    )
     rate_gone: float = 1e-2
     rate_early: float = 0.35
 

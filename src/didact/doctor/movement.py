@@ -1,7 +1,7 @@
 """Gradients before an update and how far it moves each weight; whether gradients are put away in between."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,16 @@ class Movement:
         index = next(k for k, known in enumerate(self.optimizers) if known is optimizer)
         for i in [i for i in self.zeroed if id(self.parameters[i]) in mine]:
             self.chart.zeroing.setdefault(index, [0, 0])[0 if self.zeroed.pop(i) else 1] += 1
+
+    def idle(self, stepped: Collection[int]) -> list[int]:
+        """Optimizers that never stepped, by their place, though what they alone hold has had gradients."""
+        moved: set[int] = set().union(*(self.held[id(self.optimizers[k])] for k in stepped))
+        return [
+            k
+            for k, optimizer in enumerate(self.optimizers)
+            if k not in stepped
+            and any(p.grad is not None and id(p) not in moved for p in parameters_of([optimizer]))
+        ]
 
     def emptied(self, optimizer: Optimizer) -> bool:
         """Whether not one of its parameters has a gradient that is not zero."""

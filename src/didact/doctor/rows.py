@@ -26,7 +26,7 @@ def fingerprints(rows: Tensor) -> list[int]:
     flat = rows.detach().reshape(len(rows), -1).cpu()
     flat = (flat.float() if flat.dtype == torch.bfloat16 else flat).contiguous()
     words = _words(flat.numpy())
-    words = words * _SPREAD  # a sum of odd multiples, modulo 2^64: an accident in 10^12 pairs at most
+    words = words * _SPREAD  # then a sum of odd multiples, modulo 2^64
     words ^= words >> np.uint64(32)
     sums: list[int] = (words * _multipliers(words.shape[1])).sum(1, dtype=np.uint64).tolist()
     return sums

@@ -319,9 +319,9 @@ def not_applied(case: Case) -> Finding | None:
         return Finding(
             "O12", "critical", {"updates whose gradients were put away before them": gone}, fix=fix
         )
-    idle = [k for k in range(len(case.chart.settings)) if k not in case.chart.by_group]
-    if idle and case.chart.by_group and case.chart.step >= 50:
-        where = f"optimizer {idle[0] + 1} of {len(case.chart.settings)}"
+    enough = case.at.enough if case.chart.finished else case.at.idle_for  # it may begin late
+    if case.chart.idle and case.chart.step >= enough:
+        where = f"optimizer {case.chart.idle[0] + 1} of {len(case.chart.settings)}"
         return Finding("O12", "critical", {"updates of the others": case.chart.step, "of this one": 0}, where)
     return None
 
