@@ -294,7 +294,7 @@ def seen_twice(doctor: Doctor, right: bool = True) -> list[tuple[Tensor | None, 
                 doctor.on_step(loss, (x[at], y[at] if right else y[at.roll(1)]))
             if not found:
                 own = [y[at] for at in halves.split(32) for _ in range(2)]
-                given = [one.targets for one in doctor.observer.passes]
+                given = [one.targets for one in doctor.observer.update.passes]
                 found = list(zip(given, own, strict=True))
             optimizer.step()
     doctor.close()

@@ -155,10 +155,10 @@ class Observation(AbstractContextManager["Observation"]):
             self.reports.append(report)
 
     def _begin_anew(self) -> None:
-        batches = self.doctor.observer.batches
+        batches = self.doctor.observer.reader.batches
         self.finish(whole=True)
         self._begin()
-        self.doctor.observer.batches = batches
+        self.doctor.observer.reader.batches = batches
 
     def report(self, code: int) -> ScriptReport:
         """The worst report of all, of this process and of those it started."""
@@ -301,7 +301,7 @@ class Observation(AbstractContextManager["Observation"]):
         observer = self.doctor.observer
         observer.models.pop(name, None)
         observer.entries.pop(name, None)
-        observer.passes = [one for one in observer.passes if one.name != name]
+        observer.update.passes = [one for one in observer.update.passes if one.name != name]
 
     def _rename(self, old: str, new: str) -> None:
         observer = self.doctor.observer
@@ -310,7 +310,7 @@ class Observation(AbstractContextManager["Observation"]):
             entries = list(table.items())
             table.clear()
             table.update({new if name == old else name: model for name, model in entries})
-        for one in observer.passes:
+        for one in observer.update.passes:
             one.name = new if one.name == old else one.name
         for running in (observer.running, observer.traces):
             if old in running:

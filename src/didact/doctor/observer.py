@@ -16,27 +16,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from didact.doctor.activity import Activity
-from didact.doctor.batches import Batches
-from didact.doctor.byhand import compared_with
 from didact.doctor.chart import Chart, Look
 from didact.doctor.epochs import Epochs
 from didact.doctor.hooks import Hook
 from didact.doctor.movement import Movement
 from didact.doctor.newborn import describe, rate_of
+from didact.doctor.objective import Objective
 from didact.doctor.operations import Operations, producer
 from didact.doctor.pace import DENSE, Pace
-from didact.doctor.pairing import Ignorance, guess, note, part
-from didact.doctor.passes import Pass, has_modes, right_answers, targets_in
+from didact.doctor.pairing import guess
+from didact.doctor.passes import Pass, has_modes
 from didact.doctor.probes import Inputs, answer_of, by_heart, probe
+from didact.doctor.reader import Reader
 from didact.doctor.rivals import Rivals
 from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
+from didact.doctor.update import Update
 
 READ = 100  # updates whose rows are all noted
 SNAPSHOT = 10  # updates from one look at how far the weights move to the next
 WASTED = 3  # passes with a graph for nothing that count as a validation, where they are heard in one update
-MOST_READ = 4  # passes of an update whose rows are noted
-MOST_PASSES, MOST_LOSSES = 64, 16  # of one update: a sequence can be stepped by hand
+MOST_READ = 4  # passes and losses of an update that are read
 
 
 class Observer:
@@ -60,20 +60,14 @@ class Observer:
         self.activity, self.movement = Activity(chart), Movement(chart)
         self.epochs = Epochs(chart, self.register, pace)
         self.rivals = Rivals(chart)
-        self.ignorance: dict[str, Ignorance] = {}
+        self.objective = Objective(chart)
+        self.reader = Reader(chart, self.register, self.epochs)
+        self.update = Update()
         self.close, self.reading, self.quiet, self.busy = True, True, False, False
         self.begun = self.ended = self.before = 0.0  # first pass of this update; ends of the last two
         self.running: dict[str, ExitStack] = {}  # passes that have begun
         self.traces: dict[str, Operations] = {}
         self.moded: dict[str, bool] = {}  # whether training and evaluation differ, by entry
-        self.passes: list[Pass] = []  # of this update
-        self.calls: list[LossCall] = []  # losses with a graph since the last backward
-        self.heard: list[LossCall] = []  # of this update
-        self.loss: float | None = None
-        self.scale = 1.0
-        self.raw, self.parts = 0.0, 1.0  # what was differentiated; the loss is so many times that
-        self.batches = Batches()
-        self.told_loss: float | None = None
         self.stepped = False  # an optimizer has, and the update is not written down yet
         self.finished: Callable[[], None] = lambda: None  # called when it is
         self.next_look = DENSE
@@ -156,10 +150,7 @@ class Observer:
         else:
             self.epochs.looked(model, one)
         if learning or self.several:
-            self.passes.append(one)
-            del self.passes[1 : len(self.passes) - MOST_PASSES]
-            for earlier in self.passes[:-MOST_READ]:
-                earlier.made_by = None  # nobody's graph is kept alive by being watched
+            self.update.add(one)
 
     # Losses
 
@@ -168,19 +159,18 @@ class Observer:
         if self.busy:
             return
         if call.learning:
-            self.calls.append(call)
-            del self.calls[:-MOST_LOSSES]
+            self.objective.heard(call)
         elif not torch.is_grad_enabled() and call.value.numel() == 1:
             self.epochs.scored(call)
 
     def heard_scale(self, scale: float) -> None:
         """The next loss is multiplied by this."""
-        self.scale = scale or 1.0
+        self.objective.scale = scale or 1.0
 
     def heard_batch(self, batch: Any) -> None:
         """A loader gave a batch."""
         if not self.busy:
-            self.batches.heard(batch)
+            self.reader.batches.heard(batch)
 
     def heard_clipping(self, norm: Tensor, limit: float) -> None:
         """Gradients of this norm are clipped to a limit."""
@@ -196,47 +186,19 @@ class Observer:
         self.chart.backwards += 1
         if self.quiet and not loss.is_cpu:  # to read it would wait for the accelerator
             return
-        value, self.scale = loss.item() / self.scale, 1.0
-        self.raw, value = value, value * self.parts
+        value = self.objective.differentiated(loss)
         if self.epochs.validation.passes:
             with self._apart():
                 self.epochs.learning_again()
         if not self.quiet:
-            value = self._hear_calls(loss, value)
+            value = self.objective.settle_calls(loss, self.update, value)
             self.movement.backward()
-        self.loss = value if self.loss is None else self.loss
+        if self.update.loss is None:
+            self.update.loss = value
         if self.quiet and not self.several:
             self.pace.heard(value)
         if not math.isfinite(value):
             self._find_not_finite()
-
-    def _hear_calls(self, loss: Tensor, value: float) -> float:
-        """What the loss functions said of it; the number that is followed."""
-        if loss.grad_fn is None:
-            self.chart.count("loss without a graph")
-        calls, self.calls = self.calls, []
-        self.heard += calls
-        for one in self._training:
-            if one.made_by is not None and not calls:
-                one.compared = compared_with(loss, one.answer, one.made_by)
-                if one.compared and one.compared.stretched:
-                    self.chart.count("loss of all with all")
-            one.made_by = None
-        if len(calls) != 1 or calls[0].value.numel() != 1:
-            self.chart.count("losses of several parts" if calls else "losses by hand")
-            return value
-        told = float(calls[0].value)
-        if told and abs(self.raw + told) < 1e-6 * abs(told):
-            self.chart.count("loss turned round")
-            return told
-        bounded = type(loss.grad_fn).__name__.startswith(("Clamp", "Minimum"))
-        if bounded and abs(self.raw - told) > 1e-6 * abs(told):
-            self.chart.count("loss clamped")
-        if abs(self.raw - told) <= 1e-6 * abs(told):
-            self.chart.count("loss as it was called")
-        if self.raw and math.isfinite(told / self.raw):
-            self.parts = told / self.raw
-        return told
 
     # Updates
 
@@ -258,12 +220,12 @@ class Observer:
         self.movement.tell_zeroed(optimizer)
         if not self.stepped:
             self._note_modes()
-        if any(one.felt for one in self.passes) and self.movement.emptied(optimizer):
+        if any(one.felt for one in self.update.passes) and self.movement.emptied(optimizer):
             self.chart.count("gradients gone before the step")
         if not self.asked:
             self._ask()
         if self.close:
-            for one in self.passes:
+            for one in self.update.passes:
                 self.activity.read(one)
             self.movement.gradients(optimizer)
             if self.chart.step % SNAPSHOT == 0 or self.chart.step < 3:
@@ -271,11 +233,12 @@ class Observer:
 
     def _note_loss(self, optimizer: Optimizer) -> None:
         chart, step = self.chart, self.chart.step
-        if self.loss is not None:
-            chart.by_group.setdefault(self.place[id(optimizer)], []).append((step, self.loss))
+        loss = self.update.loss
+        if loss is not None:
+            chart.by_group.setdefault(self.place[id(optimizer)], []).append((step, loss))
             if not self.stepped:
-                chart.losses.append((step, self.loss))
-                self.epochs.training.add_loss(self.loss, 1)
+                chart.losses.append((step, loss))
+                self.epochs.training.add_loss(loss, 1)
         if not self.stepped:
             quick = self.quiet and len(chart.rates) > 1
             rate = optimizer.param_groups[0]["lr"] if quick else rate_of(optimizer)
@@ -283,53 +246,18 @@ class Observer:
 
     def _note_modes(self) -> None:
         """Were dropout and batch norm in training mode? And which passes recorded a graph for nothing?"""
-        for one in self.passes:
+        for one in self.update.passes:
             if one.answered and self._has_modes(one.name):
                 how = "training" if one.training else "evaluation"
                 self.chart.count(f"updates in {how} mode", one.name)
-        wasted = sum(one.learning and not one.answered for one in self.passes)
-        if 0 < wasted < len(self.passes) and not self.several:
+        wasted = sum(one.learning and not one.answered for one in self.update.passes)
+        if 0 < wasted < len(self.update.passes) and not self.several:
             self.chart.count("validations with a graph", times=max(1, wasted // WASTED))
 
     def _has_modes(self, name: str) -> bool:
         if self.close or name not in self.moded:
             self.moded[name] = has_modes(self.entries[name])
         return self.moded[name]
-
-    def _guess_loss(self, training: Sequence[Pass]) -> None:
-        """A loss written by hand, where the targets are known."""
-        one, value = training[-1], self.loss if self.told_loss is None else self.told_loss
-        targets = self._targets(one)
-        if targets is None or value is None:
-            return
-        call = guess(one.answer, targets, value, one.producer)
-        if call.kind == "other" and one.compared and one.compared.kind:
-            call = part(one.answer, one.compared, one.producer)
-            self.chart.count("losses of several parts")
-        self.heard.append(call)
-        if call.turned:
-            self.chart.count("loss turned round")
-        elif call.kind != "other" and not call.partial and self.raw and self.parts == 1:
-            self._rescale(float(call.value) / self.raw)
-
-    def _rescale(self, parts: float) -> None:
-        """A loss by hand was divided before its gradient was taken: follow it whole."""
-        if not math.isfinite(parts) or abs(parts - 1) < 1e-3:
-            return
-        self.parts, chart = parts, self.chart
-        for series in (chart.losses, *chart.by_group.values()):
-            series[:] = [(step, value * parts) for step, value in series]
-
-    def _read_loss(self, call: LossCall) -> None:
-        """Ranges, sums and shapes of what a loss was given."""
-        if call.given.dim() == 0 or not call.given.is_floating_point():
-            return
-        pairing = note(self.chart, call)
-        ignorance = self.ignorance.setdefault(call.kind, Ignorance())
-        ignorance.add(call)
-        if pairing.calls in (1, 5, 20, 50) or pairing.calls % 100 == 0:
-            cost = ignorance.cost(call)
-            pairing.baseline = cost if math.isfinite(cost) else pairing.baseline
 
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped: how far did each weight move? Another may step on the same gradients."""
@@ -353,12 +281,9 @@ class Observer:
         if not self.quiet:
             with self.pace.clocked():
                 self._read_update()
-            self.heard, self.told_loss = [], None
-            self.batches.used()
+            self.reader.batches.used()
             self.movement.forget()
-        if self.passes:
-            self.passes = []
-        self.loss, self.begun = None, 0.0
+        self.update, self.begun = Update(), 0.0
         self.epochs.updates += 1
         chart.step += 1
         self.close = self.pace.due(chart.step) or (self.several and self._late_look())
@@ -375,80 +300,25 @@ class Observer:
 
     def _read_update(self) -> None:
         """Losses, rows, answers and rivals of the update that has just been made."""
-        training = self._training
+        update, training = self.update, self.update.training
         if self.close:
-            self.rivals.note(self.passes, self.several, self.chart.step)
-            if training and not self.heard:
-                self._guess_loss(training)
-            for call in self.heard[-4:]:
-                self._read_loss(call)
-        if not training:
-            return
+            self.rivals.note(update.passes, self.several, self.chart.step)
+            if training and not update.heard:
+                self.objective.guess(update, training[-1], self.reader.targets(update, training[-1]))
+            self.objective.read(update.heard[-MOST_READ:])
         for one in training[: 1 if self.several else MOST_READ]:
-            self._read_rows(one, self._targets(one))
-        one = training[-1]
-        if self.heard and one.answer.numel() == self.heard[-1].given.numel():
-            self.epochs.keep(_plain(self.entries[one.name]), one.inputs, self.heard[-1])
-
-    @property
-    def _training(self) -> list[Pass]:
-        return [one for one in self.passes if one.learning]
-
-    # Rows
-
-    def _read_rows(self, one: Pass, targets: Tensor | None) -> None:
-        """Inputs, targets and answers of a pass."""
-        x = one.inputs.rows
-        if x is None or x.dim() < 2:
-            return
-        if x.is_floating_point() and self.close:
-            self._check_finite(x)
-            self.register.moments(x, training=True)
-        self.register.train(x, targets)
-        if targets is None:
-            return
-        if targets.is_floating_point() and self.close:
-            self._check_finite(targets)
-        self.register.labels(targets, training=True)
-        if self.close:
-            self.register.looks_into(x, targets)
-        answers = not self.heard or any(call.given.numel() == one.answer.numel() for call in self.heard)
-        right = right_answers(one.answer, targets) if answers else None
-        if right:
-            self.epochs.training.add_answers(*right)
-            self.chart.accuracy.append((self.chart.step, float(right[1].double().mean())))
-
-    def _targets(self, one: Pass) -> Tensor | None:
-        """What belongs to the inputs: as the loop told, as the loader gave it, or as a loss was given it."""
-        found, training = one.targets, self._training
-        if found is None:
-            found = targets_in(self.batches.of(one.inputs.tensor), one.inputs.tensor)
-        if found is None and one.compared is not None:
-            found = one.compared.target
-        if found is None and self.heard:
-            if one in training and len(self.heard) == len(training):
-                found = self.heard[training.index(one)].target
-            elif len(self.heard) == 1 or one is training[-1]:
-                found = self.heard[-1].target
-        return found.detach() if found is not None else None
-
-    def _check_finite(self, x: Tensor) -> None:
-        bad = ~torch.isfinite(x)
-        if self.chart.rows.not_finite or not bool(bad.any()):
-            return
-        flat = bad.reshape(len(bad), -1)
-        row, column = flat.nonzero()[0].tolist()
-        share = float(flat.any(1).double().mean())
-        found = {"step": self.chart.step, "row": row, "column": column, "share of rows": share}
-        self.chart.rows.not_finite = found
+            self.reader.read(update, one, self.close)
+        if training and update.heard and training[-1].answer.numel() == update.heard[-1].given.numel():
+            model = _plain(self.entries[training[-1].name])
+            self.epochs.keep(model, training[-1].inputs, update.heard[-1])
 
     def _find_not_finite(self) -> None:
         """The loss is NaN or infinite: where did that come from?"""
         self.chart.count("loss not finite")
-        for one in self.passes:
+        for one in self.update.passes:
             x = one.inputs.tensor
-            if x is not None and x.is_floating_point() and x.dim() > 1:
-                self._check_finite(x)
+            if x is not None and x.dim() > 1:
+                self.reader.check_finite(x)
         bad = (
             weight.name
             for weight, parameter in zip(self.chart.weights, self.parameters, strict=True)
@@ -459,18 +329,19 @@ class Observer:
 
     def _ask(self) -> None:
         """Put the probes' questions, before the first update."""
-        training = [one for one in self._training if one.answered]
+        update = self.update
+        training = [one for one in update.training if one.answered]
         self.asked = True
         if not 1 <= len(training) <= 2:
             return
         one = training[0]
         with self._apart(), self.pace.clocked():
-            targets, x = self._targets(one), one.inputs.tensor
+            targets, x = self.reader.targets(update, one), one.inputs.tensor
             if x is not None and targets is not None:
                 self.register.looks_into(x, targets)
-            call = self.heard[-1] if self.heard else None
-            if call is None and targets is not None and self.loss is not None:
-                call = guess(one.answer, targets, self.loss, one.producer)
+            call = update.heard[-1] if update.heard else None
+            if call is None and targets is not None and update.loss is not None:
+                call = guess(one.answer, targets, update.loss, one.producer)
             shifted = self.chart.rows.shifted
             model = _plain(self.entries[one.name])
             self.chart.probes.update(probe(model, one.inputs, targets, call, shifted))
@@ -496,8 +367,8 @@ class Observer:
 
     def told_step(self, loss: float | None, targets: Tensor | None) -> None:
         """An update, or a micro-batch, is done: its loss, and its targets where the loop knows them."""
-        self.told_loss = loss
-        for one in reversed(self._training):
+        self.update.told = loss
+        for one in reversed(self.update.training):
             if one.targets is not None or targets is None:
                 break
             one.targets = targets  # of every pass since the loop told before: a batch may be seen twice

@@ -1,0 +1,38 @@
+"""What is heard between two updates."""
+
+from dataclasses import dataclass, field
+
+from didact.doctor.passes import Pass
+from didact.doctor.taps import LossCall
+
+MOST_PASSES = 64  # a sequence can be stepped by hand
+GRAPHS = 4  # of the last passes, which are kept until the backward
+
+
+@dataclass
+class Update:
+    """One update of the weights in the making.
+
+    Attributes:
+        passes: Calls of models: the first, and the last of many.
+        heard: Losses that were differentiated.
+        loss: What they came to, at the first backward.
+        told: The same, as the loop tells it.
+    """
+
+    passes: list[Pass] = field(default_factory=list)
+    heard: list[LossCall] = field(default_factory=list)
+    loss: float | None = None
+    told: float | None = None
+
+    @property
+    def training(self) -> list[Pass]:
+        """The passes that recorded gradients."""
+        return [one for one in self.passes if one.learning]
+
+    def add(self, one: Pass) -> None:
+        """A model was called."""
+        self.passes.append(one)
+        del self.passes[1 : len(self.passes) - MOST_PASSES]
+        for earlier in self.passes[:-GRAPHS]:
+            earlier.made_by = None  # nobody's graph is kept alive by being watched
