@@ -53,7 +53,7 @@ def test_rows_met_again_with_another_label_are_counted():
     register = Register(rows)
     x, y = torch.randn(40, 5), torch.arange(40) % 4
     for labels in (y, y, y.roll(1)):
-        register.train(x, labels)
+        register.train(x, labels, fingerprints(x))
     assert (rows.again, rows.changed) == (80, 40)
     assert len(rows.train) == 40
     assert rows.repeated == 0
@@ -63,7 +63,7 @@ def test_the_last_batches_are_kept_beside_the_first_rows():
     register, generator = Register(Rows()), torch.Generator().manual_seed(0)
     x, y = torch.randn(1000, 5, generator=generator), torch.arange(1000)
     for at in torch.arange(1000).split(50):
-        register.train(x[at], y[at])
+        register.train(x[at], y[at], fingerprints(x[at]))
     register.settle()
     rows = register.rows
     assert rows.inputs is not None

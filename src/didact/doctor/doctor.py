@@ -166,6 +166,7 @@ class Doctor:
     def _settle(self) -> None:
         if self.observer.stepped:
             self.observer.finish()
+        self.observer.reader.catch_up()
         self.observer.register.settle()
         if self.chart.by_group:
             self.chart.idle = self.observer.movement.idle(self.chart.by_group)
@@ -201,6 +202,8 @@ class Doctor:
 
     def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``step(closure)`` computes its gradients itself: look at the update once it has."""
+        if self.observer.glides(optimizer):
+            return None
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if not callable(closure):
             return self._try(self._before_step, optimizer)
@@ -240,6 +243,7 @@ class Doctor:
     def _check(self) -> None:
         """Ask the rules, and remember when each cause was first seen."""
         with self.observer.pace.clocked():
+            self.observer.reader.catch_up()
             for finding in conclude(self.chart, self.limits, {}):
                 self.seen.setdefault(finding.code, self.chart.step)
                 if self.chart.step <= 1 and not self._shown and finding.severity == "critical":

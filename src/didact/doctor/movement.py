@@ -29,11 +29,13 @@ class Movement:
         self.zeroed: dict[int, bool] = {}  # by witness: at some backward since its update it was empty
         self.corner: dict[int, tuple[float, ...]] = {}  # a few of its numbers, to see that it moved
         self.stepped = True  # since the last backward
+        self.witnesses: list[int] = []  # a trained parameter of each optimizer, chosen again at each look
 
     def admit(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[Optimizer]) -> None:
         """Know these parameters, in the order of the chart's weights, and these optimizers."""
         self.parameters, self.optimizers = list(parameters), list(optimizers)
         self.held = {id(o): {id(p) for p in parameters_of([o])} for o in self.optimizers}
+        self.witnesses = []
 
     def meet(self, optimizer: Optimizer) -> None:
         """An optimizer that nobody told of."""
@@ -47,7 +49,8 @@ class Movement:
 
     def backward(self) -> None:
         """At a backward: were the gradients of the update before put away? And were they used?"""
-        for index in self._witnesses():
+        self.witnesses = self.witnesses or self._witnesses()
+        for index in self.witnesses:
             parameter = self.parameters[index]
             empty = parameter.grad is None or not bool(parameter.grad.any())
             self.zeroed[index] = self.zeroed.get(index, False) or empty
@@ -99,6 +102,7 @@ class Movement:
         empty = [p for p in parameters_of([optimizer]) if p.grad is None and p.requires_grad]
         chart.strangers = sum(id(p) not in known for p in empty)
         self._count_received(mine)
+        self.witnesses = []
         if chart.looks and chart.looks[-1].step == chart.step:  # another optimizer, the same gradients
             return
         have = [i for i, p in enumerate(self.parameters) if p.grad is not None and not p.grad.is_sparse]

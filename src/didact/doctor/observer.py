@@ -148,6 +148,7 @@ class Observer:
                 self.chart.counts["parameters of no module"] = len(trace.strangers.keys() - held)
             answer.register_hook(Hook(one.receive if self.close else one.hear))
         else:
+            self.reader.catch_up()
             self.epochs.looked(model, one)
         if learning or self.several:
             self.update.add(one)
@@ -215,6 +216,10 @@ class Observer:
                 self._look(optimizer)
         self._note_loss(optimizer)
 
+    def glides(self, optimizer: Optimizer) -> bool:
+        """Whether nothing needs to be seen before this step: a quiet update of the only optimizer."""
+        return self.quiet and len(self.place) == 1 and id(optimizer) in self.place
+
     def _look(self, optimizer: Optimizer) -> None:
         """Everything that is gone after an update."""
         self.movement.tell_zeroed(optimizer)
@@ -263,14 +268,17 @@ class Observer:
         """An optimizer has stepped: how far did each weight move? Another may step on the same gradients."""
         if self.busy:
             return
+        if self.glides(optimizer):
+            self._note_loss(optimizer)
+            self.before, self.ended = self.ended, perf_counter()
+            self.finish()
+            return
         if not self.quiet:
             with self.pace.clocked():
                 self.movement.updates(optimizer)
         if not self.stepped:
             self.before, self.ended = self.ended, perf_counter()
         self.stepped = True
-        if self.quiet and len(self.optimizers) == 1:
-            self.finish()
 
     def finish(self) -> None:
         """Write down the update that was made; called when the next one begins."""
@@ -283,7 +291,9 @@ class Observer:
                 self._read_update()
             self.reader.batches.used()
             self.movement.forget()
-        self.update, self.begun = Update(), 0.0
+        if self.update.passes or not self.quiet:
+            self.update = Update()
+        self.update.loss, self.begun = None, 0.0
         self.epochs.updates += 1
         chart.step += 1
         self.close = self.pace.due(chart.step) or (self.several and self._late_look())
@@ -379,6 +389,7 @@ class Observer:
             self.finish()
         self.epochs.told = True
         with self._apart():
+            self.reader.catch_up()
             self.epochs.close(train, val)
 
 

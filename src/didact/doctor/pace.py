@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-DENSE = 50  # steps that are looked at closely, whatever it costs
-FIRST = 10  # of which all; then every fifth
-EVERY = 5
+DENSE = 50  # steps in which looks are certain, whatever they cost:
+FIRST, EVERY = 8, 10  # at all of the first, then at every tenth
 SURPRISES, LOOKS = 3, 12  # how often a loss that jumps is looked into, and how long
 
 

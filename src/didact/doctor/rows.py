@@ -5,6 +5,7 @@
 import functools
 import math
 from collections import Counter, deque
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,9 @@ class Register:
         self.late: deque[tuple[Tensor, Tensor]] = deque(maxlen=LATE)
         self.phase: list[tuple[int, int, list[int]]] = []  # of one validation: rows, known ones, all of them
 
-    def train(self, inputs: Tensor, targets: Tensor | None) -> bool:
-        """Note a training batch; says whether most of its rows have been seen before."""
+    def train(self, inputs: Tensor, targets: Tensor | None, prints: list[int]) -> None:
+        """Note a training batch and the fingerprints of its rows."""
         rows = self.rows
-        prints = fingerprints(inputs)
         if not inputs.is_floating_point() and len(self.rows.words) < TOKENS:
             self.rows.words.update(inputs.unique().tolist())
         new = [print not in rows.train for print in prints]
@@ -81,35 +81,20 @@ class Register:
         rows.train_seen += len(prints)
         if len(rows.train) < REMEMBERED:
             rows.train.update(prints)
-        if (
-            targets is not None
-            and targets.dim()
-            and len(targets) == len(prints)
-            and targets.numel() == len(prints)
-        ):
+        if targets is not None and targets.dim() and len(targets) == len(inputs):
+            self._pair(inputs, targets, prints, new)
+
+    def _pair(self, inputs: Tensor, targets: Tensor, prints: list[int], new: list[bool]) -> None:
+        """Each row and its target: were they seen together before?"""
+        if targets.numel() == len(prints):
             self._compare(prints, targets.reshape(-1).tolist())
-        elif (
-            targets is not None
-            and targets.dim() == 2
-            and len(targets) == len(prints)
-            and targets.shape[1] < 65
-        ):
+        elif targets.dim() == 2 and targets.shape[1] < 65:
             self._compare(prints, fingerprints(targets))  # several labels
-        if (
-            targets is not None
-            and targets.dim()
-            and len(self.kept) < SAMPLE
-            and self.count < SAMPLE
-            and len(targets) == len(inputs)
-        ):
-            self._keep(inputs[torch.tensor(new)], targets[torch.tensor(new)])
-        elif (
-            self.count >= SAMPLE
-            and targets is not None
-            and targets.shape == targets.shape[:1] == (len(inputs),)
-        ):
-            self.late.append((thin(inputs[:64]), targets.detach()[:64].to("cpu")))
-        return 2 * known >= len(prints)
+        if self.count < SAMPLE and len(self.kept) < SAMPLE:
+            fresh = torch.tensor(new)
+            self._keep(inputs[fresh], targets[fresh])
+        elif self.count >= SAMPLE and targets.dim() == 1:
+            self.late.append((inputs[:64], targets[:64]))
 
     def _compare(self, prints: list[int], values: list[Any]) -> None:
         if self.first_epoch and len(self.target_of) < REMEMBERED:
@@ -145,8 +130,9 @@ class Register:
         inputs, targets = (torch.cat(part) for part in zip(*self.kept, strict=True))
         self.rows.inputs, self.rows.targets = inputs.numpy(), targets.numpy()
         self.rows.integer = not targets.is_floating_point()
-        if len(self.late) == LATE and len({i.shape[1:] for i, _ in (*self.late, self.kept[0])}) == 1:
-            last_inputs, last_targets = (torch.cat(part) for part in zip(*self.late, strict=True))
+        late = [(thin(rows), labels.cpu()) for rows, labels in self.late]
+        if len(late) == LATE and len({rows.shape[1:] for rows, _ in (*late, self.kept[0])}) == 1:
+            last_inputs, last_targets = (torch.cat(part) for part in zip(*late, strict=True))
             self.rows.late = last_inputs.numpy(), last_targets.numpy()
 
     def labels(self, targets: Tensor, training: bool) -> None:
@@ -168,8 +154,7 @@ class Register:
             for value, number in Counter(values).items():
                 counts[value] = counts.get(value, 0) + number
         if training and targets.dim() == 1 and len(values) > 3:
-            same = int((targets[1:] == targets[:-1]).count_nonzero())
-            self.rows.order.append(same / (len(values) - 1))
+            self.rows.order.append(sum(map(eq, values, values[1:])) / (len(values) - 1))
             self.rows.sizes.append(len(values))
 
     def validate(self, inputs: Tensor) -> None:
