@@ -331,7 +331,7 @@ def cases() -> str:
 
 def judged() -> str:
     """What the doctor found in the runs of its benchmark, each part in a row."""
-    found = json.loads((RESULTS / "doctor.json").read_text(encoding="utf-8"))
+    found = _result("doctor")
     parts = {
         "spoiled runs": found["faulty"],
         "of them those whose score falls": found["harmful"],
@@ -351,7 +351,70 @@ def judged() -> str:
     )
 
 
-FINDINGS = (experiments, causes, cases, judged)
+def unseen() -> str:
+    """What it found on tasks that no rule was made on: at first sight, and since."""
+    rows = [
+        (
+            name,
+            f"{entry['total']['faulty']} and {entry['total']['healthy']}",
+            *(f"{entry['shares'][key]:.1%}" for key in ("flagged", "first", "first three", "false alarms")),
+        )
+        for name, entry in _result("doctor_unseen").items()
+    ]
+    return table(("", "spoiled and healthy", "flagged", "cause first", "first three", "false alarms"), rows)
+
+
+def left_out() -> str:
+    """The same of the benchmark, with every limit chosen without the task that is judged."""
+    found = _result("doctor_left_out")
+    count, share = found["total"], found["shares"]
+    flagged, named, alarms = (f"{share[key]:.1%}" for key in ("flagged", "named first", "false alarms"))
+    return (
+        f"Over {count['faulty']:,} spoiled runs {flagged} are flagged then, {named} with their cause first; "
+        f"of {count['healthy']} healthy ones {alarms} raise an alarm."
+    )
+
+
+def fixed() -> str:
+    """What the printed fix wins back."""
+    total = _result("doctor_fixes")["total"]
+    named, good, back = (
+        f"{total[key]:.0%}" for key in ("named first", "as good as healthy", "median share recovered")
+    )
+    return (
+        f"Of {total['runs']} spoiled runs {named} had the cause named first, {good} were as good as the "
+        f"healthy one after the fixes, and the median share of the gap that was won back is {back}."
+    )
+
+
+def others() -> str:
+    """Other tools on the same runs."""
+    rows = [
+        (
+            name,
+            f"{row['faulty']} and {row['healthy']}",
+            *(f"{row[key]:.1%}" for key in ("flagged", "top1", "top3", "alarm_rate", "identical")),
+            f"{row['cpu_ratio']:.2f}",
+        )
+        for name, row in _result("doctor")["others"].items()
+    ]
+    headings = (
+        "spoiled and healthy",
+        "flagged",
+        "cause first",
+        "first three",
+        "false alarms",
+        "same weights",
+        "time",
+    )
+    return table(("", *headings), rows)
+
+
+def _result(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+FINDINGS = (experiments, causes, cases, judged, unseen, left_out, fixed, others)
 PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, *FINDINGS)
 GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
 

@@ -1,7 +1,7 @@
 """Other tools on the same runs: what they flag, what they name, and what they flag in healthy runs.
 
     pip install --no-deps --target /tmp/others torchmortem plotly torch-audit torchtest2
-    python benchmarks/doctor/others.py --packages /tmp/others [--only umlaut] [--seeds 1] [--healthy 100]
+    python benchmarks/doctor/others.py --packages /tmp/others [--only umlaut] [--every 4]
 
     torchmortem    hooks and detectors; findings of WARNING and above
     torch-audit    patched forward and step, every tenth update; WARN and above, hints on hardware left out
@@ -357,6 +357,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", choices=list(TOOLS), default=list(TOOLS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--healthy", type=int, default=100)
+    parser.add_argument("--every", type=int, default=1, help="of the runs, one in so many")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--scratch", type=Path, default=examination.SCRATCH)
     parser.add_argument("--out", type=Path, default=examination.RESULT)
@@ -376,6 +377,7 @@ def main() -> None:
     faulty = [job for job in examination.kept_faults(plan.faults, harm) if able(job)]
     faulty = [job for job in faulty if not find_fault(job.fault).hint]
     odd = [job for job in examination.kept_healthy(plan.healthy, unwatched) if able(job)]
+    faulty, odd = faulty[:: options.every], odd[:: options.every]
     table = {}
     for name in options.only:
         table[name] = line(name, faulty, odd, unwatched)

@@ -13,8 +13,10 @@ import argparse
 import collections
 import dataclasses
 import json
+import multiprocessing
 import os
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,11 @@ from didact.doctor.verdict import conclude
 RESULT = run.RESULT.with_name("doctor_left_out.json")
 MULTIPLES = (0.5, 0.75, 1.5, 2.0)
 WORTH = 0.002  # of J: a smaller gain moves no limit
-EVERY = 3  # of the runs that limits are chosen on; the task left out is judged by all of its own
+EVERY = 2  # of the runs that limits are chosen on; the task left out is judged by all of its own
 
 Kept = list[tuple[Job, Chart]]
+Count = collections.Counter[str]
+trial: "Trial"
 
 
 def load(scratch: Path) -> Kept:
@@ -50,24 +54,40 @@ def load(scratch: Path) -> Kept:
     return found
 
 
-def judge(kept: Kept, limits: Limits) -> dict[str, collections.Counter[str]]:
-    """By task: faulty runs, those flagged, those named first, healthy runs and alarms."""
-    by_task: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    for job, chart in kept:
-        found, count = conclude(chart, limits), by_task[job.task]
-        codes = [finding.code for finding in found if finding.severity != "hint"]
-        if not job.fault:
-            count.update(healthy=1, alarms=bool(codes))
-        elif not find_fault(job.fault).hint:
-            right = bool(codes) and codes[0] in find_fault(job.fault).accepts
-            count.update(faulty=1, flagged=bool(codes), named=right)
-    return by_task
+class Asked:
+    """Limits that remember which of them a rule looked at."""
+
+    def __init__(self, limits: Limits):
+        self.limits, self.names = limits, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.names.add(name)
+        return getattr(self.limits, name)
 
 
-def worth(by_task: dict[str, collections.Counter[str]], without: str) -> float:
+def outcome(job: Job, chart: Chart, limits: Any) -> Count:
+    """Of one run: faulty, flagged, named first, healthy, alarm."""
+    codes = [finding.code for finding in conclude(chart, limits) if finding.severity != "hint"]
+    if not job.fault:
+        return collections.Counter(healthy=1, alarms=bool(codes))
+    if find_fault(job.fault).hint:
+        return collections.Counter()
+    right = bool(codes) and codes[0] in find_fault(job.fault).accepts
+    return collections.Counter(faulty=1, flagged=bool(codes), named=right)
+
+
+def by_task(kept: Kept, outcomes: Iterable[Count]) -> dict[str, Count]:
+    """Sums over the runs of each task."""
+    sums: dict[str, Count] = collections.defaultdict(collections.Counter)
+    for (job, _), count in zip(kept, outcomes, strict=True):
+        sums[job.task].update(count)
+    return sums
+
+
+def worth(sums: dict[str, Count], without: str) -> float:
     """Youden's J over all tasks but one."""
-    total: collections.Counter[str] = collections.Counter()
-    for task, count in by_task.items():
+    total: Count = collections.Counter()
+    for task, count in sums.items():
         if task != without:
             total.update(count)
     return total["named"] / max(total["faulty"], 1) - total["alarms"] / max(total["healthy"], 1)
@@ -78,31 +98,59 @@ def alternatives() -> list[tuple[str, Limits]]:
     made = []
     for field in dataclasses.fields(Limits):
         for multiple in MULTIPLES:
-            value = getattr(LIMITS, field.name) * multiple
-            value = round(value) if field.type == "int" else value
+            present = getattr(LIMITS, field.name)
+            value = type(present)(present * multiple)
             made.append((field.name, dataclasses.replace(LIMITS, **{field.name: value})))
     return made
 
 
+class Trial:
+    """The runs that limits are chosen on, as they are judged with the limits of now."""
+
+    def __init__(self, kept: Kept):
+        self.kept, self.outcomes, self.asked = kept, list[Count](), list[set[str]]()
+        for job, chart in kept:
+            limits = Asked(LIMITS)
+            self.outcomes.append(outcome(job, chart, limits))
+            self.asked.append(limits.names)
+
+    def moved(self, alternative: tuple[str, Limits]) -> dict[str, Count]:
+        """The sums with one limit moved: only the runs of which a rule looked at it are judged again."""
+        name, limits = alternative
+        pairs = zip(self.kept, self.outcomes, self.asked, strict=True)
+        return by_task(
+            self.kept, (outcome(*run, limits) if name in asked else known for run, known, asked in pairs)
+        )
+
+
 def leave_one_out(kept: Kept) -> dict[str, Any]:
     """Choose without a task, judge with it."""
-    fewer = kept[::EVERY]
-    base = judge(fewer, LIMITS)
-    tried = [(name, limits, judge(fewer, limits)) for name, limits in alternatives()]
+    global trial
+    trial = Trial(kept[::EVERY])
+    base = by_task(trial.kept, trial.outcomes)
+    with multiprocessing.get_context("fork").Pool() as pool:  # which shares the charts
+        sums = pool.map(_moved, alternatives(), chunksize=1)
+    tried = list(zip(alternatives(), sums, strict=True))
     rows, total = {}, collections.Counter[str]()
     for task in sorted(base):
         best: dict[str, tuple[float, Any]] = {}
-        for name, limits, by_task in tried:
-            gain = worth(by_task, task) - worth(base, task)
+        for (name, limits), there in tried:
+            gain = worth(there, task) - worth(base, task)
             if gain > best.get(name, (WORTH, None))[0]:
                 best[name] = gain, getattr(limits, name)
         moved = {name: value for name, (_, value) in best.items()}
-        own = [pair for pair in kept if pair[0].task == task]
-        count = judge(own, dataclasses.replace(LIMITS, **moved))[task]
+        limits = dataclasses.replace(LIMITS, **moved)
+        count = sum(
+            (outcome(job, chart, limits) for job, chart in kept if job.task == task), collections.Counter()
+        )
         total.update(count)
         rows[task] = dict(count) | {"moved": moved}
         print(task, dict(count), moved, flush=True)
-    return {"runs_chosen_on": len(fewer), "tasks": rows, "total": dict(total)}
+    return {"runs_chosen_on": len(trial.kept), "tasks": rows, "total": dict(total)}
+
+
+def _moved(alternative: tuple[str, Limits]) -> dict[str, Count]:
+    return dict(trial.moved(alternative))
 
 
 def main() -> None:

@@ -335,9 +335,9 @@ def test_a_stuck_run_without_a_cause_is_told_by_one_batch_learned_by_heart():
 
 def test_unknown_words_of_validation_are_another_preprocessing():
     made = chart([(loss, loss) for loss in FALLS])
-    made.rows.words, made.rows.val_words = set(range(50)), 1000
+    made.rows.words = dict.fromkeys(range(50), 20)
     for unknown, found in ((500, True), (100, False)):
-        made.rows.unknown_words = unknown
+        made.rows.val_words = dict.fromkeys(range(50), (1000 - unknown) // 50) | {99: unknown}
         assert (preprocessing.differs(Case(made, LIMITS)) is not None) == found
 
 

@@ -135,9 +135,8 @@ class Rows:
     integer: bool = False
     table: bool = False
     tokens: bool = False
-    words: set[int] = field(default_factory=set)  # whole numbers that inputs of training are made of
-    val_words: int = 0  # tokens of validation, and those of them that training never had
-    unknown_words: int = 0
+    words: dict[int, int] = field(default_factory=dict)  # whole numbers that inputs of training are made of
+    val_words: dict[int, int] = field(default_factory=dict)  # those of validation, and how often each is met
     late: tuple[np.ndarray, np.ndarray] | None = None  # inputs and targets of the last batches that were read
     train: set[int] = field(default_factory=set)
     train_seen: int = 0

@@ -61,8 +61,19 @@ class Case:
     def baseline(self) -> float:
         """What the best constant answer costs; the first loss where that is not known."""
         if self.pairing and (self.sure or self.partly):
-            return self.pairing.baseline * (1.0 if self.sure else self._times)
+            return self._ignorance * (1.0 if self.sure else self._times)
         return self.first
+
+    @cached_property
+    def _ignorance(self) -> float:
+        """The same of the known loss alone; of squares the variance over all batches that were read."""
+        pairing, levels = self.pairing, np.array(self.chart.rows.levels)
+        known = pairing.baseline if pairing else math.nan
+        if pairing is None or pairing.kind != "mse" or pairing.reduction != "mean" or len(levels) < 20:
+            return known
+        sizes, means, variances = levels.T
+        variance = float(np.average(variances, weights=sizes) + np.cov(means, aweights=sizes))
+        return variance if 0.5 * known < variance < 2 * known else known  # else the loop scales its targets
 
     @property
     def sure(self) -> bool:
@@ -74,12 +85,14 @@ class Case:
     @property
     def bottomless(self) -> bool:
         """Whether the loss is known and can fall to zero, as that of soft targets cannot."""
-        soft = (
-            self.pairing is not None
-            and self.pairing.kind.startswith("bce")
-            and not self.pairing.facts.get("whole")
-        )
-        return self.sure and not soft
+        return (self.sure or self.partly) and self.floor < 0.05 * self.baseline
+
+    @property
+    def floor(self) -> float:
+        """The least that the loss can be: the entropy of targets that are shares; else 0."""
+        if self.pairing is None or not (self.sure or self.partly):
+            return 0.0
+        return float(self.pairing.facts.get("entropy", 0.0)) * (1.0 if self.sure else self._times)
 
     @cached_property
     def partly(self) -> bool:
@@ -138,12 +151,20 @@ class Case:
         """What is left of the cost of ignorance: 1 has learned nothing, 0 everything."""
         if self.broken or not len(self.losses) or not self.baseline > 0:
             return math.inf if self.broken else math.nan
-        return self.end / self.baseline
+        return (self.end - self.floor) / (self.baseline - self.floor)
 
     @property
     def stuck(self) -> bool:
         """It never got better than the best constant."""
         return self.long_enough and not self.game and not self.left <= self.at.stuck
+
+    @property
+    def none_the_wiser(self) -> bool:
+        """Stuck, after long enough if only a part of the loss is known; or it answers the largest class."""
+        if self.stuck and (self.sure or self.updates >= self.at.patient):
+            return True
+        most = self.chance + 0.05 * (1 - self.chance)
+        return self.classes > 2 and self.long_enough and self.accuracy < most and self.val_accuracy < most
 
     @property
     def slow(self) -> bool:

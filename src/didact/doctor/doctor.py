@@ -58,7 +58,7 @@ class Doctor:
     error inside it becomes a finding of its own while the run goes on.
 
     Args:
-        budget: Share of the run's time that it may use, after a close look at the first fifty updates.
+        budget: Share of the run's time that it may use beside the looks that are certain.
         fail_fast: Raise ``FaultFound`` in ``on_step`` when something that spoils the run is certain.
         limits: The numbers the rules compare with.
         quiet: Do not print what is certain before the first update.
@@ -157,7 +157,7 @@ class Doctor:
     def _look_closer(self) -> None:
         """A run that has learned nothing and gives no reason: can the model learn one batch by heart?"""
         case = Case(self.chart, self.limits)
-        if self.chart.step < 2 * self._closer_at or not (case.bottomless and case.stuck):
+        if self.chart.step < 2 * self._closer_at or not (case.bottomless and case.none_the_wiser):
             return
         if all(finding.severity == "hint" for finding in conclude(self.chart, self.limits)):
             self._closer_at = self.chart.step
@@ -273,6 +273,7 @@ class _Guarded:
         self.heard_clipping = guarded(observer.heard_clipping)
         self.heard_scale = guarded(observer.heard_scale)
         self.heard_batch = guarded(observer.heard_batch)
+        self.heard_equal = guarded(observer.heard_equal)
         self.before_step = doctor._steps
         self.after_step = guarded(doctor._after_step)
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from didact.doctor.chart import Chart, Epoch
 from didact.doctor.pace import Pace
@@ -33,6 +33,7 @@ class Epochs:
         self.told = False
         self.updates = 0
         self.first: tuple[nn.Module, Inputs, LossCall] | None = None
+        self.unscored: Tensor | None = None  # the last answer of a validation, until it is compared
         self.kept: tuple[nn.Module, Inputs, LossCall] | None = None  # the same, while it can be scored
 
     # A validation
@@ -48,22 +49,40 @@ class Epochs:
                 at.lax += bool(lax)
                 at.where = at.where or ((lax[0] or one.name) if lax else "")
             if closely and x is not None and x.dim() > 1:
-                if at.rows < ROWS:
-                    self.register.validate(x)
+                if at.rows < ROWS and (identity := one.inputs.identity) is not None:
+                    self.register.validate(x, identity)
                 if x.is_floating_point():
                     self.register.moments(x, training=False)
         at.rows += len(x) if x is not None else 0
+        self.unscored = one.answer if closely else None
 
     def scored(self, call: LossCall) -> None:
         """A loss without a graph."""
         rows = call.given.shape[0] if call.given.dim() else 1
         self.validation.add_loss(float(call.value) / (rows if call.reduction == "sum" else 1), rows)
+        given, self.unscored = self.unscored, None
         with self.pace.clocked():
             right = right_answers(call.given, call.target)
             if right:
                 self.validation.add_answers(*right)
+            else:
+                self.unscored = given
             if self.validation.phases < 2 or self.pace.affordable():
                 self.register.labels(call.target, training=False)
+
+    def compared(self, one: Tensor, other: Tensor) -> None:
+        """Two tensors of one shape, of which one may hold the answers and the other what they should be."""
+        given, self.unscored = self.unscored, None  # what we compare ourselves is heard too
+        if given is None or not self.validation.passes:
+            return
+        with self.pace.clocked():
+            for answers, truth in ((one, other), (other, one)):
+                right = _said_so(answers, truth, given)
+                if right is not None:
+                    self.validation.add_answers(*right)
+                    self.register.labels(truth, training=False)
+                    return
+        self.unscored = given
 
     def learning_again(self) -> None:
         """A backward after passes without gradients: they were a validation if updates lay before them.
@@ -160,6 +179,15 @@ class Epochs:
                 epoch.in_train = _score(twin.train(), inputs, call)
         except (RuntimeError, ValueError, TypeError, AttributeError):  # it cannot be copied or asked alone
             self.kept = None
+
+
+def _said_so(answers: Tensor, truth: Tensor, given: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Answers and which of them are right, if they are what ``given`` says; None where they are not."""
+    whole = truth.long() if not truth.is_floating_point() or bool((truth == truth.round()).all()) else None
+    right = right_answers(given, whole) if whole is not None else None
+    if right is None or right[0].numel() != answers.numel():
+        return None
+    return right if bool((right[0].flatten() == answers.flatten()).all()) else None
 
 
 def _score(model: nn.Module, inputs: Inputs, call: LossCall) -> tuple[float, float]:

@@ -14,6 +14,7 @@ class Limits:
     grown: float = 1.5  # of its own minimum: learned, then lost
     most: float = 0.3  # of a loss, that another part than the known one may be
     early: int = 150  # updates
+    patient: int = 400  # the same, where only a part of the loss is known
     enough: int = 40  # updates before a rule on learning may speak
 
     # data and labels
@@ -23,12 +24,14 @@ class Limits:
     unseen_share: float = 0.005
     steady_gap: float = 0.25  # of accuracy
     few_each: int = 10  # rows of a class
+    few_to_train: int = 200  # different rows
     small_error: float = 0.03  # standard error of an accuracy
     few_to_validate: int = 20  # different rows
     few_rows: int = 50  # of a validation without classes
     overlap: float = 0.01
     leak: float = 0.98  # of labels told by one feature
     leak_second: float = 0.9
+    leak_share: float = 0.05  # of the features, that may tell alone and count as a leak
     changed: float = 0.2
     noisy: float = 0.06
     other_split: float = 1.0  # standard deviations that a feature's mean moves
@@ -38,6 +41,7 @@ class Limits:
     moments: float = 2.0
     shift: float = 0.5  # standard deviations
     unknown: float = 0.3  # of the tokens of validation
+    other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
     far_target: float = 3.0  # of the variance
 
@@ -51,6 +55,7 @@ class Limits:
     hardly_mixed: float = 5e-7  # of a run that is stuck: what reaches the answer may be small
     blind: float = 1e-5
     small_gain: float = 0.2
+    tiny_gain: float = 0.02
     large_gain: float = 4.2
     first_low: float = 0.7
     first_high: float = 1.5

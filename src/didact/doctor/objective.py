@@ -13,6 +13,7 @@ from didact.doctor.taps import LossCall
 from didact.doctor.update import Update
 
 MOST = 16  # losses of one backward
+VARIES = 0.02  # by how much a loss over its only call may change, if it was divided to be accumulated
 SAME = 1e-6  # of its size, by which two losses that are one may differ
 
 
@@ -28,7 +29,7 @@ class Objective:
         self.chart = chart
         self.calls: list[LossCall] = []  # with a graph, since the last backward
         self.ignorance: dict[str, Ignorance] = {}
-        self.scale = 1.0
+        self.scale, self.usual = 1.0, 0.0
         self.raw, self.parts = 0.0, 1.0
 
     def heard(self, call: LossCall) -> None:
@@ -70,6 +71,9 @@ class Objective:
             self.chart.count("loss clamped")
         if self.raw and math.isfinite(told / self.raw):
             self.parts = told / self.raw
+            self.usual = self.usual or self.parts
+            if abs(self.parts / self.usual - 1) > VARIES:  # not divided: something was added
+                self.chart.count("losses of several parts")
         return told
 
     def guess(self, update: Update, one: Pass, targets: Tensor | None) -> None:

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from didact.doctor.activity import Activity
 from didact.doctor.chart import Chart, Look
 from didact.doctor.epochs import Epochs
+from didact.doctor.graphs import Graphs
 from didact.doctor.hooks import Hook
 from didact.doctor.movement import Movement
 from didact.doctor.newborn import describe, rate_of
@@ -59,7 +60,7 @@ class Observer:
         self.register = Register(chart.rows)
         self.activity, self.movement = Activity(chart), Movement(chart)
         self.epochs = Epochs(chart, self.register, pace)
-        self.rivals = Rivals(chart)
+        self.rivals, self.graphs = Rivals(chart), Graphs(chart)
         self.objective = Objective(chart)
         self.reader = Reader(chart, self.register, self.epochs)
         self.update = Update()
@@ -173,6 +174,11 @@ class Observer:
         if not self.busy:
             self.reader.batches.heard(batch)
 
+    def heard_equal(self, one: Tensor, other: Tensor) -> None:
+        """Two tensors were compared: in a validation, answers with what they should be."""
+        if not self.busy:
+            self.epochs.compared(one, other)
+
     def heard_clipping(self, norm: Tensor, limit: float) -> None:
         """Gradients of this norm are clipped to a limit."""
         if self.close and not self.busy:
@@ -185,6 +191,7 @@ class Observer:
         if self.stepped:
             self.finish()
         self.chart.backwards += 1
+        self.update.backwards += 1
         if self.quiet and not loss.is_cpu:  # to read it would wait for the accelerator
             return
         value = self.objective.differentiated(loss)
@@ -194,9 +201,10 @@ class Observer:
         if not self.quiet:
             value = self.objective.settle_calls(loss, self.update, value)
             self.movement.backward()
+            self.graphs.heard(loss)
         if self.update.loss is None:
             self.update.loss = value
-        if self.quiet and not self.several:
+        if not self.several:
             self.pace.heard(value)
         if not math.isfinite(value):
             self._find_not_finite()
@@ -225,7 +233,7 @@ class Observer:
         self.movement.tell_zeroed(optimizer)
         if not self.stepped:
             self._note_modes()
-        if any(one.felt for one in self.update.passes) and self.movement.emptied(optimizer):
+        if self.movement.emptied(optimizer) and self._felt(optimizer):
             self.chart.count("gradients gone before the step")
         if not self.asked:
             self._ask()
@@ -235,6 +243,12 @@ class Observer:
             self.movement.gradients(optimizer)
             if self.chart.step % SNAPSHOT == 0 or self.chart.step < 3:
                 self.movement.remember()
+
+    def _felt(self, optimizer: Optimizer) -> bool:
+        """Whether a gradient came back to the answer of a model that this optimizer moves."""
+        mine = self.movement.held[id(optimizer)]
+        models = [self.entries[one.name] for one in self.update.passes if one.felt]
+        return any(id(parameter) in mine for model in models for parameter in model.parameters())
 
     def _note_loss(self, optimizer: Optimizer) -> None:
         chart, step = self.chart, self.chart.step
@@ -291,9 +305,7 @@ class Observer:
                 self._read_update()
             self.reader.batches.used()
             self.movement.forget()
-        if self.update.passes or not self.quiet:
-            self.update = Update()
-        self.update.loss, self.begun = None, 0.0
+        self.update, self.begun = Update(), 0.0
         self.epochs.updates += 1
         chart.step += 1
         self.close = self.pace.due(chart.step) or (self.several and self._late_look())
@@ -316,8 +328,7 @@ class Observer:
             if training and not update.heard:
                 self.objective.guess(update, training[-1], self.reader.targets(update, training[-1]))
             self.objective.read(update.heard[-MOST_READ:])
-        for one in training[: 1 if self.several else MOST_READ]:
-            self.reader.read(update, one, self.close)
+        self.reader.read(update, training[: 1 if self.several else MOST_READ], self.close)
         if training and update.heard and training[-1].answer.numel() == update.heard[-1].given.numel():
             model = _plain(self.entries[training[-1].name])
             self.epochs.keep(model, training[-1].inputs, update.heard[-1])
@@ -378,10 +389,11 @@ class Observer:
     def told_step(self, loss: float | None, targets: Tensor | None) -> None:
         """An update, or a micro-batch, is done: its loss, and its targets where the loop knows them."""
         self.update.told = loss
-        for one in reversed(self.update.training):
-            if one.targets is not None or targets is None:
+        training = self.update.training
+        for one in reversed(training):
+            if one.targets is not None or targets is None or not _given_alike(one, training[-1]):
                 break
-            one.targets = targets  # of every pass since the loop told before: a batch may be seen twice
+            one.targets = targets  # a batch may be seen twice; of several the loop may tell the last
 
     def close_epoch(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
         """The loop says that an epoch is over."""
@@ -391,6 +403,11 @@ class Observer:
         with self._apart():
             self.reader.catch_up()
             self.epochs.close(train, val)
+
+
+def _given_alike(one: Pass, other: Pass) -> bool:
+    a, b = one.inputs.tensor, other.inputs.tensor
+    return a is b or (a is not None and b is not None and a.shape == b.shape and bool((a == b).all()))
 
 
 def _detached(output: Any) -> Any:

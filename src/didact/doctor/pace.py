@@ -6,6 +6,7 @@ from time import perf_counter
 
 DENSE = 50  # steps in which looks are certain, whatever they cost:
 FIRST, EVERY = 8, 10  # at all of the first, then at every tenth
+LATER = 1.4  # times as many updates as at the last look after those: another, whatever it costs
 SURPRISES, LOOKS = 3, 12  # how often a loss that jumps is looked into, and how long
 
 
@@ -21,6 +22,7 @@ class Pace:
         self.started = perf_counter()
         self.spent = 0.0
         self.owed = 0  # looks that are due whatever they cost: something has happened
+        self.later = float(DENSE)
         self.usual, self.high, self.surprises = 0.0, 0, 0
 
     def due(self, step: int) -> bool:
@@ -29,6 +31,9 @@ class Pace:
             return step < FIRST or step % EVERY == 0
         if self.owed:
             self.owed -= 1
+            return True
+        if step >= self.later:
+            self.later = LATER * step
             return True
         return self.affordable()
 

@@ -172,6 +172,10 @@ def _note_targets(pairing: Pairing, call: LossCall, given: Tensor, target: Tenso
             return
     facts["lowest"] = min(facts.get("lowest", math.inf), float(target.min()))
     facts["highest"] = max(facts.get("highest", -math.inf), float(target.max()))
+    if call.kind in BINARY:
+        entropy = float(torch.special.entr(torch.stack([target, 1 - target]).double()).sum(0).mean())
+        entropy *= target.numel() if call.reduction == "sum" else 1
+        facts["entropy"] = entropy if math.isfinite(entropy) else 0.0
     facts["whole"] = facts.get("whole", True) and bool((target == target.round()).all())
     values = facts.setdefault("values", set())
     if len(values) <= 200:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -42,23 +43,43 @@ class Inputs:
         """The first tensor of at least one axis, also inside a mapping or a tuple."""
         return next((v for v in _tensors((*self.args, *self.kwargs.values())) if v.dim()), None)
 
-    @property
+    @cached_property
+    def parts(self) -> list[Tensor]:
+        """Every tensor that has as many rows as that one."""
+        mine, everything = self.tensor, _tensors((*self.args, *self.kwargs.values()))
+        return [v for v in everything if mine is not None and v.dim() and len(v) == len(mine)]
+
+    @cached_property
     def rows(self) -> Tensor | None:
-        """The same, one row for each example: tensors of one axis, such as users and items, side by side."""
-        mine = self.tensor
-        if mine is None or mine.dim() > 1:
+        """One row for each example: a table of several parts, or users and items, side by side."""
+        mine, parts = self.tensor, self.parts
+        if mine is None or len(parts) < 2 or mine.dim() > 2:
             return mine
-        others = [v for v in _tensors((*self.args, *self.kwargs.values())) if v.shape == mine.shape]
-        return torch.stack([v.to(mine.dtype) for v in others], 1) if len(others) > 1 else mine
+        if mine.dim() == 1:
+            others = [v for v in parts if v.shape == mine.shape]
+            return torch.stack([v.to(mine.dtype) for v in others], 1) if len(others) > 1 else mine
+        columns = [v for v in parts if v.dim() == 2]
+        apart = len({v.shape for v in columns}) == len(columns)  # a mask has the shape of what it masks
+        if len(columns) < 2 or not apart or not any(v.is_floating_point() for v in columns):
+            return mine
+        return torch.cat([v.detach().float() for v in columns], 1)
+
+    @property
+    def identity(self) -> Tensor | None:
+        """All that tells one example from another, (B, ...)."""
+        mine = self.rows
+        if mine is None or len(self.parts) < 2 or mine.dim() < 2 or mine is not self.tensor:
+            return mine
+        return torch.cat([v.detach().reshape(len(v), -1).double() for v in self.parts], 1)
 
     @property
     def alone(self) -> bool:
         """Whether there is no other tensor."""
         return len(_tensors((*self.args, *self.kwargs.values()))) == 1
 
-    def having(self, other: Tensor) -> "Inputs":
-        """The same call with another tensor in its place."""
-        mine = self.tensor
+    def having(self, other: Tensor, place: Tensor | None = None) -> "Inputs":
+        """The same call with another tensor in its place, or in that of one of the others."""
+        mine = self.tensor if place is None else place
         kwargs = {k: _exchanged(v, mine, other) for k, v in self.kwargs.items()}
         return replace(self, args=tuple(_exchanged(v, mine, other) for v in self.args), kwargs=kwargs)
 
@@ -194,7 +215,7 @@ class _Asking:
         if self.rows is None and shifted is not None and x.dim() == 2:  # targets came flattened
             self.rows = 1 - shifted
         self.places = shifted if shifted is not None or self.rows is None else 1 - self.rows
-        if x.dim() not in (2, 3) or (x.dim() == 2 and x.is_floating_point()):
+        if x.dim() not in (2, 3) or (x.dim() == 2 and x.is_floating_point() and shifted is None):
             self.places = None  # a table, a picture: no sequence
 
     def run(self, x: Tensor) -> Tensor:
@@ -212,7 +233,7 @@ class _Asking:
         if len(self.x) < 2:
             return None
         straight = self._straightener()
-        x, run = (self.x, self.run) if self.x.is_floating_point() else self._behind_embedding()
+        x, run = (self.x, self.run) if self.x.is_floating_point() else self._behind_names()
         size = x.abs().max()
         if not size:
             return None
@@ -227,6 +248,23 @@ class _Asking:
                 return None
             bends.append(float((both - fa - fb + none).abs().max()) / moved)
         return max(bends)
+
+    def _behind_names(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Of what only names things: the numbers beside them, or what their embedding hands on."""
+        numbers = next((v for v in self.inputs.parts if v.is_floating_point() and v.dim() == 2), None)
+        if numbers is None:
+            return self._behind_embedding()
+
+        def run(x: Tensor) -> Tensor:
+            whole = numbers.detach().clone()
+            whole[: len(x)] = x
+            inputs = self.inputs.having(whole, numbers)
+            answer = answer_of(self.twin(*inputs.args, **inputs.kwargs))
+            if answer is None:
+                raise ValueError("no answer")
+            return answer[: len(x)]
+
+        return numbers.detach(), run
 
     def _behind_embedding(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Of tokens: what their embedding hands on, and the model from there.
@@ -314,7 +352,8 @@ class _Asking:
         else:
             later.copy_(self.x.flatten()[torch.randint(self.x.numel(), later.shape, device=later.device)])
         before, after = (self._by_place(self.run(x)) for x in (self.x, changed))
-        if before.dim() < 3 or before.shape[axis] != self.x.shape[axis]:
+        numbers = self.x.is_floating_point() and before.shape == self.x.shape
+        if (before.dim() < 3 and not numbers) or before.shape[axis] != self.x.shape[axis]:
             return None
         return _moved(before.narrow(axis, 0, t), after.narrow(axis, 0, t))
 

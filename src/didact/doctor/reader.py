@@ -11,6 +11,7 @@ from torch import Tensor
 from didact.doctor.batches import Batches
 from didact.doctor.chart import Chart
 from didact.doctor.epochs import Epochs
+from didact.doctor.pairing import CLASSES
 from didact.doctor.passes import Pass, right_answers, targets_in
 from didact.doctor.rows import Register, fingerprints
 from didact.doctor.update import Update
@@ -25,25 +26,31 @@ class Batch:
 
     Attributes:
         step: Updates before it.
-        x: (B, ...) what went in.
+        x: (B, ...) what went in; None where one example is what several passes were given.
+        identity: (B, ...) all that tells one example from another.
         targets: What belongs to it, where that is known.
         answers: What came out, if it was compared with the targets.
     """
 
     step: int
-    x: Tensor
+    x: Tensor | None
+    identity: Tensor
     targets: Tensor | None
     answers: Tensor | None
 
     @property
     def shapes(self) -> tuple[Any, ...]:
         """Batches of the same shapes can be put together."""
-        return tuple((t.shape[1:], t.dtype) for t in (self.x, self.targets, self.answers) if t is not None)
+        return tuple(None if t is None else (t.shape[1:], t.dtype) for t in self._tensors)
+
+    @property
+    def _tensors(self) -> tuple[Tensor | None, ...]:
+        return self.x, self.identity, self.targets, self.answers
 
     def apart(self) -> "Batch":
         """A copy: the loop may write the next batch over this one."""
-        copies = (None if t is None else t.clone() for t in (self.x, self.targets, self.answers))
-        return Batch(self.step, *copies)  # type: ignore[arg-type]
+        copies = {id(t): t.clone() for t in self._tensors if t is not None}
+        return Batch(self.step, *(copies.get(id(t)) for t in self._tensors))  # type: ignore[arg-type]
 
 
 class Reader:
@@ -58,19 +65,44 @@ class Reader:
         self.batches = Batches()
         self.waiting: list[Batch] = []
 
-    def read(self, update: Update, one: Pass, close: bool) -> None:
-        """Inputs, targets and answers of a pass; ``close``: whatever that costs."""
-        x, targets = one.inputs.rows, self.targets(update, one)
-        if x is None or x.dim() < 2:
+    def read(self, update: Update, passes: Sequence[Pass], close: bool) -> None:
+        """Inputs, targets and answers of passes; ``close``: whatever that costs."""
+        if update.together:
+            self._read_together(update, passes, close)
+        else:
+            for one in passes:
+                self._read(update, one, close)
+        if close:
+            self.catch_up()
+
+    def _read(self, update: Update, one: Pass, close: bool) -> None:
+        x, identity, targets = one.inputs.rows, one.inputs.identity, self.targets(update, one)
+        if x is None or identity is None or x.dim() < 2:
             return
         if close:
             self._read_closely(x, targets)
         compared = not update.heard or any(call.given.numel() == one.answer.numel() for call in update.heard)
-        batch = Batch(self.chart.step, x.detach(), targets, one.answer if compared else None)
+        answers = one.answer if compared else None
+        self._wait(Batch(self.chart.step, x.detach(), identity.detach(), targets, answers))
+
+    def _read_together(self, update: Update, passes: Sequence[Pass], close: bool) -> None:
+        """An example is what all of them were given: it has one target."""
+        for x in [one.inputs.rows for one in passes if close]:
+            if x is not None and x.dim() > 1:
+                self._read_closely(x, None)
+        known = [one.inputs.identity for one in passes]
+        parts = [
+            part.detach().reshape(len(part), -1) for part in known if part is not None and part.dim() > 1
+        ]
+        if len(parts) == len(passes) and len({len(part) for part in parts}) == 1:
+            targets = self.targets(update, passes[-1])
+            self._wait(Batch(self.chart.step, None, torch.cat(parts, 1), targets, None))
+
+    def _wait(self, batch: Batch) -> None:
         if self.waiting and batch.shapes != self.waiting[0].shapes:
             self.catch_up()
         self.waiting.append(batch.apart())
-        if close or MOST * x.numel() > LARGE or len(self.waiting) == MOST:
+        if MOST * batch.identity.numel() > LARGE or len(self.waiting) == MOST:
             self.catch_up()
 
     def _read_closely(self, x: Tensor, targets: Tensor | None) -> None:
@@ -86,9 +118,9 @@ class Reader:
         batches, self.waiting = self.waiting, []
         if not batches:
             return
-        prints = iter(fingerprints(_together([batch.x for batch in batches])))
+        prints = iter(fingerprints(_together([batch.identity for batch in batches])))
         for batch in batches:
-            self.register.train(batch.x, batch.targets, list(islice(prints, len(batch.x))))
+            self.register.train(batch.x, batch.targets, list(islice(prints, len(batch.identity))))
             if batch.targets is not None:
                 self.register.labels(batch.targets, training=True)
         self._read_answers(batches)
@@ -99,8 +131,10 @@ class Reader:
         if right is None:
             return
         self.epochs.training.add_answers(*right)
-        for batch, correct in zip(batches, right[1].split([len(t) for _, t in pairs]), strict=True):
-            self.chart.accuracy.append((batch.step, float(correct.double().mean())))
+        sizes = [len(targets) for _, targets in pairs]
+        by_batch = right[1].reshape(sum(sizes), -1).double().split(sizes)
+        for batch, correct in zip(batches, by_batch, strict=True):
+            self.chart.accuracy.append((batch.step, float(correct.mean())))
 
     def targets(self, update: Update, one: Pass) -> Tensor | None:
         """What belongs to the inputs: as the loop told, as the loader gave it, or as a loss was given it."""
@@ -114,6 +148,8 @@ class Reader:
                 found = heard[training.index(one)].target
             elif len(heard) == 1 or one is training[-1]:
                 found = heard[-1].target
+        if (found is None or found.is_floating_point()) and len(named := _classes(update, one)) == 1:
+            found = named[0]
         return found.detach() if found is not None else None
 
     def check_finite(self, x: Tensor) -> None:
@@ -125,6 +161,13 @@ class Reader:
         share = float(flat.any(1).double().mean())
         found = {"step": self.chart.step, "row": row, "column": column, "share of rows": share}
         self.chart.rows.not_finite = found
+
+
+def _classes(update: Update, one: Pass) -> list[Tensor]:
+    """Class numbers that losses were given, one for each row: one of several tasks may tell classes apart."""
+    rows = len(one.answer) if one.answer.dim() else 0
+    calls = [call for call in update.heard if call.kind in CLASSES and not call.target.is_floating_point()]
+    return [call.target for call in calls if call.target.shape == (rows,)]
 
 
 def _together(tensors: Sequence[Tensor]) -> Tensor:

@@ -14,6 +14,8 @@ from didact.doctor.chart import Chart
 if TYPE_CHECKING:
     from didact.doctor.observer import Pass
 
+ALIKE = 0.8  # correlation
+
 
 class Rivals:
     """Reads spread and judgement from passes of a generator and a discriminator, and of an autoencoder."""
@@ -30,18 +32,12 @@ class Rivals:
 
     def _game(self, passes: Sequence["Pass"]) -> None:
         """Whose answers are another's inputs is the generator; who reads them is the judge."""
-        made = {_key(one.answer): one.name for one in passes}
-        judges = [
-            one
-            for one in passes
-            if one.answer.dim() and (one.name not in made.values() or one.answer.numel() == len(one.answer))
-        ]
-        makers = {made[_key(one.inputs.tensor)] for one in judges if _key(one.inputs.tensor) in made}
-        for one in judges:
-            x = one.inputs.tensor
-            if x is None or not makers or one.name in makers or x.dim() < 2:
+        makers = {one.name: maker for one in passes if (maker := _maker_of(one, passes))}
+        for one in passes:
+            x, judge = one.inputs.tensor, one.name in makers and one.name not in makers.values()
+            if x is None or x.dim() < 2 or not one.answer.dim() or not judge:
                 continue
-            whose = "fakes" if _key(x) in made else "reals"
+            whose = "fakes" if _maker_of(one, passes) else "reals"
             self._add(whose, _spread(x))
             self._add(f"{whose} believed", _share_above(one.answer))
             self._add(f"{whose} reach", float(x.abs().max()))
@@ -69,8 +65,22 @@ def _share_above(answer: Tensor) -> float:
     return float((answer > (0.5 if unit else 0.0)).double().mean())
 
 
-def _key(tensor: Tensor | None) -> tuple[int, tuple[int, ...]]:
-    return (tensor.data_ptr(), tuple(tensor.shape)) if tensor is not None else (0, ())
+def _maker_of(one: "Pass", passes: Sequence["Pass"]) -> str:
+    """Who made the rows that a model is shown, among the other models that were called; empty if nobody."""
+    x = one.inputs.tensor
+    others = (other for other in passes if other.name != one.name)
+    return next((other.name for other in others if x is not None and _is_made_of(x, other.answer)), "")
+
+
+def _is_made_of(x: Tensor, answer: Tensor) -> bool:
+    """Whether these are a generator's rows, or those with a little noise on them."""
+    if x.shape != answer.shape or len(x) < 2 or not x.is_floating_point():
+        return False
+    if x.data_ptr() == answer.data_ptr():
+        return True
+    a, b = (rows.detach().flatten(1).float() for rows in (x, answer))
+    a, b = a - a.mean(0), b - b.mean(0)
+    return float((a * b).sum()) > ALIKE * float(a.norm() * b.norm())
 
 
 def _spread(rows: Tensor) -> float:

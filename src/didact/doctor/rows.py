@@ -67,11 +67,11 @@ class Register:
         self.late: deque[tuple[Tensor, Tensor]] = deque(maxlen=LATE)
         self.phase: list[tuple[int, int, list[int]]] = []  # of one validation: rows, known ones, all of them
 
-    def train(self, inputs: Tensor, targets: Tensor | None, prints: list[int]) -> None:
-        """Note a training batch and the fingerprints of its rows."""
+    def train(self, inputs: Tensor | None, targets: Tensor | None, prints: list[int]) -> None:
+        """Note the fingerprints of a training batch, and its rows."""
         rows = self.rows
-        if not inputs.is_floating_point() and len(self.rows.words) < TOKENS:
-            self.rows.words.update(inputs.unique().tolist())
+        if inputs is not None and not inputs.is_floating_point():
+            _tally(rows.words, inputs)
         new = [print not in rows.train for print in prints]
         known = len(new) - sum(new)
         if self.first_epoch and 2 * known < len(prints):
@@ -81,15 +81,17 @@ class Register:
         rows.train_seen += len(prints)
         if len(rows.train) < REMEMBERED:
             rows.train.update(prints)
-        if targets is not None and targets.dim() and len(targets) == len(inputs):
+        if targets is not None and targets.dim() and len(targets) == len(prints):
             self._pair(inputs, targets, prints, new)
 
-    def _pair(self, inputs: Tensor, targets: Tensor, prints: list[int], new: list[bool]) -> None:
+    def _pair(self, inputs: Tensor | None, targets: Tensor, prints: list[int], new: list[bool]) -> None:
         """Each row and its target: were they seen together before?"""
         if targets.numel() == len(prints):
             self._compare(prints, targets.reshape(-1).tolist())
-        elif targets.dim() == 2 and targets.shape[1] < 65:
+        elif targets.dim() == 2 and targets.shape[1] < 65 and bool((targets == targets.round()).all()):
             self._compare(prints, fingerprints(targets))  # several labels
+        if inputs is None:
+            return
         if self.count < SAMPLE and len(self.kept) < SAMPLE:
             fresh = torch.tensor(new)
             self._keep(inputs[fresh], targets[fresh])
@@ -157,13 +159,11 @@ class Register:
             self.rows.order.append(sum(map(eq, values, values[1:])) / (len(values) - 1))
             self.rows.sizes.append(len(values))
 
-    def validate(self, inputs: Tensor) -> None:
-        """Note a batch of a validation."""
-        prints = fingerprints(inputs)
-        if not inputs.is_floating_point() and self.rows.words and self.rows.val_words < TOKENS:
-            tokens = inputs.flatten().tolist()
-            self.rows.val_words += len(tokens)
-            self.rows.unknown_words += sum(token not in self.rows.words for token in tokens)
+    def validate(self, inputs: Tensor, identity: Tensor) -> None:
+        """Note a batch of a validation, and what tells its rows apart."""
+        prints = fingerprints(identity)
+        if not inputs.is_floating_point():
+            _tally(self.rows.val_words, inputs)
         known = sum(print in self.rows.train for print in prints)
         self.phase.append((len(prints), known, prints))
 
@@ -183,16 +183,23 @@ class Register:
 
     def looks_into(self, inputs: Tensor, targets: Tensor) -> None:
         """Whether targets are the inputs themselves, or the inputs one place on."""
-        if inputs.dtype.is_floating_point or inputs.dim() < 2:
+        if inputs.dim() < 2 or targets.numel() != inputs.numel():
             return
-        if targets.numel() == inputs.numel():
-            targets = targets.reshape(inputs.shape)
-            same, before = targets == inputs, targets[:, 1:] == inputs[:, :-1]
+        targets = targets.reshape(inputs.shape)
+        same, before = targets == inputs, targets[:, 1:] == inputs[:, :-1]
+        if not inputs.is_floating_point():  # numbers are meant to be told again, by an autoencoder
             self.rows.visible.append(max(float(same.double().mean()), float(before.double().mean())))
-            for axis in (1, 0):
-                n = inputs.shape[axis] - 1
-                if bool((targets.narrow(axis, 0, n) == inputs.narrow(axis, 1, n)).double().mean() > 0.99):
-                    self.rows.shifted = axis
+        for axis in (1, 0):
+            n = inputs.shape[axis] - 1
+            later = targets.narrow(axis, 0, n) == inputs.narrow(axis, 1, n)
+            if n and bool(later.double().mean() > 0.99):
+                self.rows.shifted = axis
+
+
+def _tally(words: dict[int, int], inputs: Tensor) -> None:
+    if len(words) < TOKENS:
+        for word, times in Counter(inputs.flatten().tolist()).items():
+            words[word] = words.get(word, 0) + times
 
 
 def chance(labels: dict[int, int]) -> float:

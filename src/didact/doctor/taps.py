@@ -33,6 +33,7 @@ LOSSES: dict[str, tuple[Any, str, int]] = {  # kind: where the kernel is, its na
     "huber": (torch._C._nn, "huber_loss", 2),
     "kl": (torch, "kl_div", 2),
 }
+EQUAL = ((Tensor, "__eq__"), (Tensor, "eq"), (torch, "eq"))
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -94,6 +95,9 @@ class Listener(Protocol):
     def heard_batch(self, batch: Any) -> None:
         """A DataLoader gave a batch."""
 
+    def heard_equal(self, one: Tensor, other: Tensor) -> None:
+        """Two tensors of one shape were compared, number by number, while no gradients are recorded."""
+
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
@@ -105,6 +109,8 @@ def listening(listener: Listener) -> Iterator[None]:
         undo.append(wrap(torch.autograd, "backward", functools.partial(_backward, listener)))
         undo.append(wrap(clip_grad, "_clip_grads_with_norm_", functools.partial(_clipping, listener)))
         undo.append(wrap(torch.amp.GradScaler, "scale", functools.partial(_scale, listener)))
+        for home, name in EQUAL:
+            undo.append(wrap(home, name, functools.partial(_equal, listener)))
         undo.append(wrap(dataloader._BaseDataLoaderIter, "__next__", functools.partial(_batch, listener)))
         undo.append(register_optimizer_step_pre_hook(lambda o, a, k: listener.before_step(o, a, k)).remove)
         undo.append(register_optimizer_step_post_hook(lambda o, a, k: listener.after_step(o)).remove)
@@ -134,8 +140,12 @@ def wrap(home: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]
         while getattr(beneath, "silent", False):  # of somebody who began before us and has left
             beneath = beneath.__wrapped__
         if getattr(home, name) is tapped:  # else somebody wrapped it after us, and calls through
-            setattr(home, name, beneath)
+            if inherited and not hasattr(beneath, "__wrapped__"):
+                delattr(home, name)
+            else:
+                setattr(home, name, beneath)
 
+    inherited = isinstance(home, type) and name not in vars(home)
     setattr(home, name, tapped)
     return undo
 
@@ -191,6 +201,14 @@ def _scale(listener: Listener, original: Callable[..., Any], scaler: Any, output
     scaled = original(scaler, outputs)
     listener.heard_scale(scaler.get_scale() if scaler.is_enabled() else 1.0)
     return scaled
+
+
+def _equal(listener: Listener, original: Callable[..., Any], one: Any, other: Any, **named: Any) -> Any:
+    same = original(one, other, **named)
+    both = isinstance(one, Tensor) and isinstance(other, Tensor) and one.dim() and one.shape == other.shape
+    if both and not torch.is_grad_enabled():
+        listener.heard_equal(one, other)
+    return same
 
 
 def _batch(listener: Listener, original: Callable[..., Any], loader: Any) -> Any:

@@ -18,17 +18,25 @@ class Update:
         heard: Losses that were differentiated.
         loss: What they came to, at the first backward.
         told: The same, as the loop tells it.
+        backwards: How often something was differentiated.
     """
 
     passes: list[Pass] = field(default_factory=list)
     heard: list[LossCall] = field(default_factory=list)
     loss: float | None = None
     told: float | None = None
+    backwards: int = 0
 
     @property
     def training(self) -> list[Pass]:
         """The passes that recorded gradients."""
         return [one for one in self.passes if one.learning]
+
+    @property
+    def together(self) -> bool:
+        """One model was asked several times for one loss: about a pair, or place by place."""
+        names = {one.name for one in self.training}
+        return self.backwards == 1 and len(names) == 1 and len(self.training) > 1
 
     def add(self, one: Pass) -> None:
         """A model was called."""

@@ -28,7 +28,7 @@ def majority(case: Case) -> Finding | None:
     counts = case.chart.rows.labels
     total = sum(counts.values())
     votes = next((e.predicted for e in reversed(case.chart.epochs) if sum(e.predicted)), [])
-    if len(counts) < 2 or total < 50 or not votes:
+    if len(counts) < 2 or total < 50 or not votes or total > case.chart.rows.train_seen:  # one label a row
         return None
     label, share = max(((k, n / total) for k, n in counts.items()), key=lambda pair: pair[1])
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
@@ -199,16 +199,20 @@ def leak(case: Case) -> Finding | None:
     """D07: one feature alone tells the label."""
     rows = case.chart.rows
     x, y = rows.inputs, rows.targets
-    if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y) or not rows.table:
+    if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y) or rows.tokens:
         return None
     told = told_by_each(rows, rows.integer or _is_class(y))
     if told is None:
         return None
     order = np.argsort(-told)
-    best, second = float(told[order[0]]), float(told[order[1]])
-    if best < case.at.leak or second > case.at.leak_second:
+    telling = int((told >= case.at.leak).sum())
+    if not 1 <= telling <= max(1, case.at.leak_share * len(told)):
         return None
-    evidence = {"told by this feature alone": best, "by the next best": second, "rows": len(x)}
+    best, second = float(told[order[0]]), float(told[order[telling]])
+    if second > case.at.leak_second:
+        return None
+    evidence = {"told by this feature alone": best, "by the best of the others": second, "rows": len(x)}
+    evidence |= {"features like that": telling} if telling > 1 else {}
     column = int(order[0])
     picture = {
         "kind": "scatter",

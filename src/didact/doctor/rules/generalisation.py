@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from didact.doctor.chart import Series
+from didact.doctor.chart import Epoch, Series
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
 
@@ -34,7 +34,7 @@ def overfits(case: Case) -> Finding | None:
     if case.sure and last.val_loss < case.at.fits * case.baseline:  # it knows nearly all there is to know
         return None
     if past < case.at.past or worse < case.at.risen or not falling or not apart or improved:
-        return None
+        return _by_heart(case, known)
     evidence = {
         "best epoch": known[best][0] + 1,
         "validation loss there": lowest.val_loss,
@@ -55,6 +55,25 @@ def overfits(case: Case) -> Finding | None:
     return Finding("R01", "warning", evidence, fix=fix, picture=picture)
 
 
+def _by_heart(case: Case, known: list[tuple[int, Epoch]]) -> Finding | None:
+    """A few rows are known by heart, and validation stands still far from that."""
+    last, rows = known[-1][1], case.chart.rows
+    few = 0 < len(rows.train) < case.at.few_to_train and rows.train_seen > 2 * len(rows.train)
+    third = known[-max(2, len(known) // 3) :]
+    still = last.val_loss > 0.95 * min(e.val_loss for _, e in third)
+    by_heart = case.left < 0.15 and last.val_loss > 5 * case.end and last.val_loss > 0.3 * case.baseline
+    if not (few and case.sure and still and by_heart) or case.gap < case.at.gap:
+        return None
+    evidence = {
+        "different rows of training": len(rows.train),
+        "training loss at the end": case.end,
+        "validation loss at the end": last.val_loss,
+    }
+    return Finding(
+        "R01", "warning", evidence, fix="more rows; else weight decay, dropout or a smaller network"
+    )
+
+
 def too_regular(case: Case) -> Finding | None:
     """R02: the same batch is answered far better with dropout off, or decay pulls the weights to nothing."""
     scored = [e for e in case.chart.epochs if e.in_train and e.in_eval and math.isfinite(e.in_eval[1])]
@@ -67,7 +86,7 @@ def too_regular(case: Case) -> Finding | None:
                 "largest dropout": case.chart.dropout,
             }
             return Finding("R02", "critical", evidence)
-    if case.chart.dropout > 0.7 and case.slow:
+    if case.chart.dropout > 0.7 and (case.slow or (case.left > 0.3 and not case.good())):
         return Finding(
             "R02", "critical", {"largest dropout": case.chart.dropout, "loss left of ignorance": case.left}
         )
@@ -160,7 +179,12 @@ def trains_in_evaluation(case: Case) -> Finding | None:
 
 
 def keeps_graph(case: Case) -> Finding | None:
-    """E03: passes that record gradients nobody asks for."""
+    """E03: losses kept with their graphs; passes that record gradients nobody asks for."""
+    if (kept := case.chart.counts.get("graphs kept", 0)) >= 3:
+        fix = "keep loss.item(), not the loss: it holds the graph of its update"
+        return Finding(
+            "E03", "warning", {"updates at which the ten graphs before were all kept": kept}, fix=fix
+        )
     rounds = case.chart.counts.get("validations with a graph", 0)
     if rounds < 2 or rounds > case.chart.step / 3 or case.game:
         return None
@@ -177,7 +201,7 @@ def contradicts(case: Case) -> Finding | None:
             continue
         still = float(np.std(told)) < 1e-9
         related = abs(float(np.corrcoef(losses, told)[0, 1])) if not still and np.std(losses) > 0 else 0.0
-        idle = np.ptp(told) < 0.15 * _own_rise(case)
+        idle = np.ptp(told) < max(0.15 * _own_rise(case), 0.01 * abs(float(np.mean(told))))
         if fallen > 0.5 and (still or idle or (related < 0.5 and len(told) >= 8)):
             evidence = {
                 "validation loss fell by": fallen,
@@ -300,9 +324,8 @@ def _least(series: Series) -> float:
 
 def unused_latent(case: Case) -> Finding | None:
     """G03: the latent axes say nothing of the input."""
-    last = [share for _, share in case.chart.latent[-5:]]
-    if len(case.chart.latent) < 10 or min(last) < case.at.unused:
+    last = [share for step, share in case.chart.latent if step >= 0.4 * case.chart.step][-5:]
+    if case.chart.step < 100 or len(last) < 2 or not (usual := float(np.median(last))) >= case.at.unused:
         return None
-    return Finding(
-        "G03", "critical", {"share of latent axes without information": min(last), "healthy": "below 0.9"}
-    )
+    evidence = {"share of latent axes without information": usual, "healthy": f"below {case.at.unused:g}"}
+    return Finding("G03", "critical", evidence)

@@ -8,6 +8,7 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.neighbours import late_neighbours, neighbours
+from didact.doctor.rules.preprocessing import differs
 
 
 def out_of_step(case: Case) -> Finding | None:
@@ -56,8 +57,10 @@ def unrelated(case: Case) -> Finding | None:
     rows = case.chart.rows
     near = neighbours(rows) if _knows_nothing(case) else None
     if near is None or rows.targets is None:
-        return None
-    own = rows.targets.reshape(-1, 1)
+        return _only_memory(case)
+    own = rows.targets.reshape(len(rows.targets), -1)
+    if own.shape[1] > 1:
+        return _unrelated_curves(own, near.mean(1))
     if rows.integer or set(np.unique(own)) <= {0.0, 1.0}:
         expected = chance(rows.labels) if rows.labels else _chance(own)
         agreement, error = float((near == own).mean()), math.sqrt(expected * (1 - expected) / len(own))
@@ -72,10 +75,48 @@ def unrelated(case: Case) -> Finding | None:
     return Finding("L02", "critical", evidence)
 
 
+def _unrelated_curves(own: np.ndarray, near: np.ndarray) -> Finding | None:
+    """The same for several quantities a row, (N, D): none of them goes with those of the neighbours."""
+    lively = (own.std(0) > 0) & (near.std(0) > 0)
+    agreement = [float(np.corrcoef(a, b)[0, 1]) for a, b in zip(own.T[lively], near.T[lively], strict=True)]
+    if not agreement or not float(np.mean(agreement)) < 3 / math.sqrt(len(own)):
+        return None
+    evidence = {"correlation with the targets of neighbours": float(np.mean(agreement)), "by chance": 0.0}
+    return Finding("L02", "critical", evidence | {"rows": len(own)})
+
+
+def _only_memory(case: Case) -> Finding | None:
+    """Training is answered more and more, and validation never better than by the largest class."""
+    known = [e for e in case.chart.epochs if e.val_rows >= 100 and math.isfinite(e.val_loss + e.val_accuracy)]
+    if len(case.chart.rows.train) < case.at.few_to_train:  # of which anything can be learned by heart
+        return None
+    if len(known) < 4 or not case.sure or case.game or differs(case) or not math.isfinite(case.chance):
+        return None
+    trained = max(
+        (e.train_accuracy for e in case.chart.epochs if math.isfinite(e.train_accuracy)), default=0.0
+    )
+    learned = case.left < 0.75 and trained > case.chance + 0.15 * (1 - case.chance)
+    best = max(e.val_accuracy for e in known)
+    error = math.sqrt(case.chance * (1 - case.chance) / known[-1].val_rows)
+    never = best < case.chance + 3 * error and min(e.val_loss for e in known) > 0.97 * case.baseline
+    if not (learned and never):
+        return None
+    evidence = {
+        "best validation accuracy": best,
+        "share of the largest class": case.chance,
+        "loss of training left of ignorance": case.left,
+    }
+    return Finding("L02", "critical", evidence)
+
+
 def only_by_heart(case: Case) -> Finding | None:
     """L02: nothing else is found; one batch is learned by heart, and of all of them nothing."""
     left = case.chart.probes.get("by heart")
-    if left is None or not (case.bottomless and case.stuck) or not left < case.at.by_heart * case.baseline:
+    if (
+        left is None
+        or not (case.bottomless and case.none_the_wiser)
+        or not left < case.at.by_heart * case.baseline
+    ):
         return None
     evidence = {
         "loss of one batch learned by heart": left,
@@ -91,15 +132,23 @@ def _chance(own: np.ndarray) -> float:
 
 
 def _knows_nothing(case: Case) -> bool:
-    if case.sure and case.val_losses and min(case.val_losses) < 0.88 * case.baseline:
+    if case.sure and case.val_losses and min(case.val_losses) < _noticeably(case) * case.baseline:
         return False
     if math.isfinite(case.val_accuracy) and math.isfinite(case.chance):
         return case.val_accuracy < case.chance + 0.15 * (1 - case.chance)
     if case.val_losses and case.sure:
         lowest = min(case.val_losses)
         never_better = lowest == case.val_losses[0] and len(case.val_losses) > 3
-        return lowest > 0.9 * case.baseline or (never_better and lowest > 0.6 * case.baseline)
+        return lowest > min(0.9, _noticeably(case)) * case.baseline or (
+            never_better and lowest > 0.6 * case.baseline
+        )
     return case.stuck
+
+
+def _noticeably(case: Case) -> float:
+    """Share of the cost of ignorance below which a validation knows something; few rows may by chance."""
+    rows = max((e.val_rows for e in case.chart.epochs), default=0)
+    return min(0.88, 1 - 2 * math.sqrt(2 / rows)) if rows else 0.88
 
 
 def visible(case: Case) -> Finding | None:
@@ -148,8 +197,8 @@ def encoding(case: Case) -> Finding | None:
         facts = pairing.facts
         if "lowest" not in facts or pairing.calls < 3:
             continue
-        alone = not case.game and not case.chart.counts.get("losses of several parts")
-        single = len(facts["values"]) == 1 and pairing.calls >= 10
+        alone = case.game or not case.chart.counts.get("losses of several parts")
+        single = len(facts["values"]) == 1 and pairing.calls >= (20 if case.game else 10)
         if pairing.kind in ("bce", "bce_logits") and single and alone:
             return Finding("L05", "critical", {"every target is": facts["lowest"], "calls": pairing.calls})
         low, high, outputs = facts["lowest"], facts["highest"], facts["outputs"]

@@ -75,6 +75,8 @@ def linear(case: Case) -> Finding | None:
     bend = case.chart.probes.get("bend")
     if bend is None or bend >= case.at.straight or case.chart.modules.get("weighty", 0) < 2:
         return None
+    if case.chart.modules.get("recurrent") or case.chart.modules.get("attention"):  # which bend by themselves
+        return None
     if constant(case):  # units that are all the same are all on one side of their kink
         return None
     evidence = {"distance from one affine map": bend, "healthy": f"above {case.at.straight:g}"}
@@ -146,7 +148,11 @@ def too_small(case: Case) -> Finding | None:
 def cannot_learn_a_batch(case: Case) -> Finding | None:
     """A07: nothing else is found, and not even one batch is learned by heart."""
     left = case.chart.probes.get("by heart")
-    if left is None or not (case.bottomless and case.stuck) or not left > case.at.by_heart * case.baseline:
+    if (
+        left is None
+        or not (case.bottomless and case.none_the_wiser)
+        or not left > case.at.by_heart * case.baseline
+    ):
         return None
     evidence = {
         "loss of one batch after a hundred steps on it alone": left,
@@ -203,15 +209,27 @@ def constant(case: Case) -> Finding | None:
 
 def too_small_weights(case: Case) -> Finding | None:
     """I02: weights far below Xavier's size, and nothing is learned."""
-    gains = _gains(case)
-    if not gains or not (case.stuck or case.slow):
-        return None
-    low = {w.name: gain for w, gain in gains if gain < case.at.small_gain}
-    if len(low) < max(1, len(gains) / 2):
+    gains, low = _gains(case), _too_small(case)
+    spoilt = case.stuck or case.slow or (case.left > 0.3 and not case.good() and born_tiny(case))
+    if not low or not spoilt or case.game:
         return None
     name, gain = min(low.items(), key=lambda pair: pair[1])
     evidence = {"deviation times root of fan-in": gain, "healthy": "0.5 to 1.5", "layers": len(low)}
     return Finding("I02", "critical", evidence, name, picture=_by_layer("size of the first weights", gains))
+
+
+def _too_small(case: Case) -> dict[str, float]:
+    """The gains of layers far below Xavier's size, where they are half of all."""
+    gains = _gains(case)
+    low = {w.name: gain for w, gain in gains if gain < case.at.small_gain}
+    return low if len(low) >= max(1, len(gains) / 2) else {}
+
+
+def born_tiny(case: Case) -> bool:
+    """Whether most layers began so near zero that any update is large beside them."""
+    return (
+        len([gain for gain in _too_small(case).values() if gain < case.at.tiny_gain]) > len(_gains(case)) / 2
+    )
 
 
 def too_large_weights(case: Case) -> Finding | None:

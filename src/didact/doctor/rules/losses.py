@@ -10,13 +10,14 @@ from didact.doctor.finding import Finding
 
 UNIT = ("Sigmoid", "Softmax")
 LINEAR = ("Addmm", "Mm", "Bmm", "Add", "Convolution")  # whose answers lie in [0, 1] by chance
+CUT = ("Relu", "Softplus")  # of which a logit is never negative
 NUMBERS = ("mse", "l1", "smooth_l1", "huber")
 
 
 def sigmoid_twice(case: Case) -> Finding | None:
     """S01: what a loss on logits is given lies in [0, 1], always."""
     pairing = case.chart.pairings.get("bce_logits")
-    if pairing is None or pairing.counts["unit range"] < pairing.calls:
+    if pairing is None or pairing.counts["unit range"] < pairing.calls or pairing.producer in CUT:
         return None
     if pairing.calls < (3 if pairing.producer in UNIT else 20) or pairing.producer in LINEAR:
         return None
@@ -65,6 +66,11 @@ def out_of_reach(case: Case) -> Finding | None:
     if 0.9 < reach < 1.01 and beyond and np.mean(beyond) > 0.01:
         share = float(np.mean(beyond))
         return Finding("S04", "critical", {"largest of the fakes": reach, "share of real ones beyond": share})
+    logits = case.chart.pairings.get("bce_logits")
+    if logits is not None and logits.producer in CUT and logits.calls >= 5:
+        return Finding(
+            "S04", "critical", {"logits are never negative": logits.producer, "healthy": "any number"}
+        )
     for pairing in case.chart.pairings.values():
         if len(pairing.outside) < 3:
             continue

@@ -13,26 +13,31 @@ from didact.doctor.chart import Rows
 
 K = 5
 FEWEST = 60
+MOST = 64  # quantities of a row
 
 
 def neighbours(rows: Rows) -> np.ndarray | None:
-    """Targets of the nearest K rows of each, (N, K), by standardised features; None if that says nothing."""
+    """Targets of the nearest K rows of each, by standardised features; None if that says nothing.
+
+    (N, K), or (N, K, D) where a row has several quantities.
+    """
     x, y = rows.inputs, rows.targets
     if (
         x is None
         or y is None
         or rows.tokens
         or len(x) < FEWEST
-        or y.size != len(y)
+        or (y.size != len(y) and (rows.integer or y.size > MOST * len(y)))
         or not np.isfinite(x).all()
     ):
         return None
-    return _neighbours(x.tobytes(), x.shape, y.reshape(-1).tobytes(), y.dtype.str)
+    return _neighbours(x.tobytes(), x.shape, y.tobytes(), y.dtype.str)
 
 
 @lru_cache(maxsize=4)
 def _neighbours(data: bytes, shape: tuple[int, int], labels: bytes, kind: str) -> np.ndarray:
     x, y = np.frombuffer(data, np.float32).reshape(shape), np.frombuffer(labels, np.dtype(kind))
+    y = y.reshape(len(x), -1) if y.size != len(x) else y
     spread = x.std(0)
     x = (x - x.mean(0))[:, spread > 1e-12] / spread[spread > 1e-12]
     square = (x**2).sum(1)

@@ -7,6 +7,7 @@ import numpy as np
 from didact.doctor.chart import Weight
 from didact.doctor.course import Case, at_step
 from didact.doctor.finding import Finding
+from didact.doctor.rules.layers import born_tiny
 
 
 def rate_too_high(case: Case) -> Finding | None:
@@ -18,6 +19,8 @@ def rate_too_high(case: Case) -> Finding | None:
     if case.early_ratio < case.at.small_update:
         return None
     large = case.early_ratio > case.at.large_update
+    if born_tiny(case) and not case.rose:
+        return None
     if case.broken and case.sure and case.first > 100 * case.baseline:  # it was so before the first update
         return None
     dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
@@ -113,7 +116,8 @@ def odd_settings(case: Case) -> Finding | None:
         }
         names = [name for name, is_odd in odd.items() if is_odd]
         if names:
-            symptom = (case.slow or case.unstable) and not case.game
+            off = case.spread < 0.5 or case.spread > 2
+            symptom = off if case.game else case.slow or case.unstable
             return Finding("O03", "warning" if symptom else "hint", {name: settings[name] for name in names})
     return None
 

@@ -23,6 +23,7 @@ def unscaled(case: Case) -> Finding | None:
     offset = float(np.median(np.abs(mean[lively]) / std[lively]))
     size = float(np.sqrt((square / n + mean**2).mean()))
     scale = spread > case.at.scales and ratio > 5 and std.max() > 3
+    scale = scale or (case.broken and spread > 15 and ratio > 8 and std.max() > 5)
     if not (scale or offset > case.at.offset or size > 30):
         return None
     column = int(np.argmax(std))
@@ -48,11 +49,21 @@ def differs(case: Case) -> Finding | None:
 
 
 def _new_words(case: Case) -> dict[str, object] | None:
-    """Tokens of validation that training never had."""
+    """Tokens of validation that training never had, or that are frequent where others were."""
     rows = case.chart.rows
-    if len(rows.words) < 20 or not rows.val_words or rows.unknown_words < case.at.unknown * rows.val_words:
+    total, there = sum(rows.words.values()), sum(rows.val_words.values())
+    if len(rows.words) < 20 or not there:
         return None
-    return {"tokens of validation that training never had": rows.unknown_words / rows.val_words}
+    unknown = sum(times for word, times in rows.val_words.items() if word not in rows.words) / there
+    if unknown > case.at.unknown:
+        return {"tokens of validation that training never had": unknown}
+    words = rows.words.keys() | rows.val_words.keys()
+    pairs = [(rows.words.get(word, 0) / total, rows.val_words.get(word, 0) / there) for word in words]
+    apart = sum(abs(a - b) for a, b in pairs) / 2
+    noise = sum(math.sqrt(a * (1 / total + 1 / there)) for a, _ in pairs) / 2
+    if apart < case.at.other_words + 3 * noise or case.good() or case.classes > 200:
+        return None
+    return {"share of tokens that are frequent where others were": apart, "by chance": noise}
 
 
 def _moments_apart(case: Case) -> dict[str, object] | None:

@@ -1,0 +1,33 @@
+"""Graphs of losses that outlive their update: somebody keeps the loss itself where its number would do."""
+
+import weakref
+from collections import deque
+
+from torch import Tensor
+
+from didact.doctor.chart import Chart
+
+MANY = 10  # losses in a row whose graphs are all there still
+MARK = "didact"
+
+
+class _Mark:
+    """Lives as long as the node of the graph that it is put on."""
+
+
+class Graphs:
+    """Marks the graphs of losses, and sees which of the marks are left."""
+
+    def __init__(self, chart: Chart):
+        self.chart = chart
+        self.marks: deque[weakref.ref[_Mark]] = deque(maxlen=MANY)
+
+    def heard(self, loss: Tensor) -> None:
+        """A loss is about to be differentiated."""
+        if loss.grad_fn is None:
+            return
+        if len(self.marks) == MANY and all(mark() is not None for mark in self.marks):
+            self.chart.count("graphs kept")
+        mark = _Mark()
+        loss.grad_fn.metadata[MARK] = mark  # type: ignore[index]
+        self.marks.append(weakref.ref(mark))

@@ -1,0 +1,207 @@
+"""Games of two networks: who is shown fakes, what they make, and what a game may do that a run may not."""
+
+# B samples, F numbers in each
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import didact
+from didact.doctor.chart import Chart, Pairing
+from didact.doctor.course import Case
+from didact.doctor.doctor import Doctor
+from didact.doctor.finding import Finding
+from didact.doctor.limits import LIMITS
+from didact.doctor.passes import Pass
+from didact.doctor.probes import Inputs
+from didact.doctor.rivals import Rivals
+from didact.doctor.rules import generalisation, labels, losses, optimisation
+
+GENERATOR = torch.Generator().manual_seed(0)
+REALS = 3 + 2 * torch.randn(32, 6, generator=GENERATOR)
+FAKES = torch.tanh(torch.randn(32, 6, generator=GENERATOR))
+
+
+def noise(size: float) -> Tensor:
+    return size * torch.randn(32, 6, generator=GENERATOR)
+
+
+def one_pass(name: str, x: Tensor, answer: Tensor) -> Pass:
+    return Pass(name, Inputs((x,)), answer, answer, learning=True, training=True)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [FAKES, FAKES.clone(), FAKES + noise(0.1), 2 * FAKES - 1],
+    ids=["same", "copy", "noise", "scaled"],
+)
+def test_fakes_are_known_by_what_they_are_made_of(shown: Tensor) -> None:
+    rivals, believed = Rivals(Chart(step=7)), torch.full((32, 1), -2.0)
+    passes = [
+        one_pass("maker", torch.randn(32, 2), FAKES),
+        one_pass("judge", REALS + noise(0.1), -believed),
+        one_pass("judge", shown, believed),
+    ]
+    rivals.note(passes, game=True, step=7)
+    found = rivals.chart.rivals
+    assert dict(found["fakes"]) == pytest.approx({7: float(torch.pdist(shown).mean())})
+    assert 3 < found["reals"][0][1] / float(torch.pdist(FAKES).mean()) < 4
+    assert (found["fakes believed"], found["reals believed"]) == ([(7, 0.0)], [(7, 1.0)])
+    assert dict(found["fakes reach"]) == pytest.approx({7: float(shown.abs().max())})
+    assert found["reals beyond"][0][1] > 0.5
+
+
+def test_rows_of_nobody_are_no_fakes() -> None:
+    rivals = Rivals(Chart())
+    maker = one_pass("maker", torch.randn(32, 2), FAKES)
+    rivals.note([maker, one_pass("judge", REALS, torch.zeros(32, 1))], game=True, step=0)
+    mostly_noise = FAKES + noise(3.0)
+    rivals.note([maker, one_pass("judge", mostly_noise, torch.zeros(32, 1))], game=True, step=0)
+    assert rivals.chart.rivals == {}  # nobody is a judge who never sees a fake
+    rivals.note([maker, one_pass("judge", FAKES, torch.zeros(32, 1))], game=False, step=0)
+    assert rivals.chart.rivals == {}
+
+
+# Two networks in turn
+
+
+def play(mode: str = "") -> Doctor:
+    """Sixty rounds; the fakes may be ``detached`` where the generator learns, the judge's rows ``noisy``."""
+    torch.manual_seed(0)
+    maker = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 6))
+    judge = nn.Sequential(nn.Linear(6, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+    first, second = (torch.optim.Adam(m.parameters(), lr=1e-3, betas=(0.5, 0.999)) for m in (maker, judge))
+    ones, zeros = torch.ones(32, 1), torch.zeros(32, 1)
+    loss, blur = F.binary_cross_entropy_with_logits, 0.05 if mode == "noisy" else 0.0
+    with didact.watch({"maker": maker, "judge": judge}, [first, second], quiet=True) as doctor:
+        for _ in range(60):
+            fakes = maker(torch.randn(32, 2))
+            second.zero_grad()
+            reals = REALS + noise(0.3) + noise(blur)
+            (loss(judge(reals), ones) + loss(judge(fakes.detach() + noise(blur)), zeros)).backward()
+            second.step()
+            first.zero_grad()
+            loss(judge((fakes.detach() if mode == "detached" else fakes) + noise(blur)), ones).backward()
+            first.step()
+    assert doctor.chart.errors == []
+    return doctor
+
+
+@pytest.mark.parametrize("mode", ["", "noisy"])
+def test_in_a_loop_fakes_and_reals_are_told_apart(mode: str) -> None:
+    doctor = play(mode)
+    rivals = doctor.chart.rivals
+    assert len(rivals["fakes"]) >= len(rivals["reals"]) >= 10
+    assert max(v for _, v in rivals["fakes"][:10]) < 3 < 5 < min(v for _, v in rivals["reals"])
+    assert not {"O10", "O12"} & set(doctor.report().codes())
+
+
+def test_fakes_that_are_detached_where_the_generator_learns() -> None:
+    doctor = play("detached")
+    assert "gradients gone before the step" not in doctor.chart.counts
+    finding = doctor.report().findings[0]
+    assert (finding.code, finding.severity) == ("O10", "critical")
+    assert finding.evidence["parameters without a gradient"] == 4
+    assert "maker.0.weight" in finding.where
+
+
+def test_gradients_put_away_before_one_of_two_players_steps_are_gone() -> None:
+    torch.manual_seed(0)
+    models = [nn.Linear(6, 6), nn.Linear(6, 1)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.01) for model in models]
+    with didact.watch(models, optimizers, quiet=True) as doctor:
+        for _ in range(5):
+            models[1](models[0](REALS)).pow(2).mean().backward()
+            models[0].zero_grad()
+            for optimizer in optimizers:
+                optimizer.step()
+            models[1].zero_grad()
+    assert doctor.chart.counts["gradients gone before the step"] == 5  # of one, not of the other
+
+
+# Rules
+
+
+def game(spread: float = 1.0, right: float = 0.6, judge_loss: float = 0.6) -> Chart:
+    """Two players in turn; so far apart are two fakes, and so often is the judge right."""
+    made, steps = Chart(step=400), range(0, 400, 10)
+    made.rivals = {
+        "fakes": [(k, spread) for k in steps],
+        "reals": [(k, 1.0) for k in steps],
+        "fakes believed": [(k, 1 - right) for k in steps],
+        "reals believed": [(k, right) for k in steps],
+    }
+    made.by_group = {0: [(k, 2.0) for k in range(1, 400, 2)], 1: [(k, judge_loss) for k in range(0, 400, 2)]}
+    made.losses = [(k, judge_loss if k % 2 == 0 else 2.0) for k in range(400)]
+    return made
+
+
+def collapsed(made: Chart) -> Finding | None:
+    return generalisation.collapse(Case(made, LIMITS))
+
+
+def test_fakes_that_are_all_alike_in_the_second_half() -> None:
+    found = collapsed(game(spread=0.1))
+    assert found is not None
+    assert found.evidence["distance of two fakes over two real rows"] == pytest.approx(0.1)
+    assert collapsed(game(spread=0.5)) is None
+    hops = game(spread=0.1)
+    hops.rivals["fakes"] = [(k, 5.0 if k % 40 == 0 else 0.1) for k, _ in hops.rivals["fakes"]]
+    assert collapsed(hops) is not None  # wide while it hops to another mode
+    begins = game()
+    begins.rivals["fakes"] = [(k, 0.1 if k < 190 else 1.0) for k, _ in begins.rivals["fakes"]]
+    assert collapsed(begins) is None
+    short = game(spread=0.1)
+    short.step = 150
+    assert collapsed(short) is None
+
+
+def test_a_judge_that_always_wins_is_right_and_certain() -> None:
+    def found(right: float, loss: float) -> bool:
+        return generalisation.overpowers(Case(game(right=right, judge_loss=loss), LIMITS)) is not None
+
+    assert found(1.0, 0.01)
+    assert not found(1.0, 0.6)
+    assert not found(0.8, 0.01)
+
+
+def test_odd_settings_spoil_a_game_whose_fakes_are_too_close_or_too_far() -> None:
+    for spread, severity in ((0.3, "warning"), (3.0, "warning"), (1.0, "hint")):
+        made = game(spread)
+        made.settings = [{"momentum": 0, "betas": (0.5, 0.999)}, {"betas": (0.999, 0.999)}]
+        found = optimisation.odd_settings(Case(made, LIMITS))
+        assert found is not None
+        assert (found.severity, dict(found.evidence)) == (severity, {"betas": (0.999, 0.999)})
+    made.settings = [{"betas": (0.5, 0.999), "eps": 1e-8}]
+    assert optimisation.odd_settings(Case(made, LIMITS)) is None
+
+
+def told(made: Chart, calls: int, values: set[float], parts: int) -> Finding | None:
+    facts = {"lowest": min(values), "highest": max(values), "values": values, "outputs": 1}
+    made.pairings["bce"] = Pairing("bce", calls, 32, facts=facts | {"integer": False})
+    made.counts["losses of several parts"] = parts
+    return labels.encoding(Case(made, LIMITS))
+
+
+def test_a_judge_that_is_told_the_same_of_all() -> None:
+    found = told(game(), 20, {1.0}, parts=20)
+    assert found is not None
+    assert (found.code, found.evidence["every target is"]) == ("L05", 1.0)
+    assert told(game(), 19, {1.0}, parts=20) is None
+    assert told(game(), 40, {0.0, 1.0}, parts=20) is None
+    alone = Chart(step=200, losses=[(k, 1.0) for k in range(200)])
+    assert told(alone, 10, {1.0}, parts=0) is not None
+    assert told(alone, 40, {1.0}, parts=20) is None  # another part may tell them apart
+
+
+@pytest.mark.parametrize(
+    ("reach", "beyond", "found"), [(1.0, 0.2, True), (1.0, 0.0, False), (3.0, 0.2, False), (0.5, 0.2, False)]
+)
+def test_real_rows_that_a_squashed_generator_cannot_make(reach: float, beyond: float, found: bool) -> None:
+    made = game()
+    made.rivals["fakes reach"] = [(k, 0.2 if k < 90 else reach) for k in range(0, 400, 10)]
+    made.rivals["reals beyond"] = [(k, beyond) for k in range(0, 400, 10)]
+    finding = losses.out_of_reach(Case(made, LIMITS))
+    assert (finding is not None) == found
+    assert finding is None or finding.evidence["share of real ones beyond"] == pytest.approx(beyond)
