@@ -39,6 +39,9 @@ class Ear:
     def heard_batch(self, batch: Any) -> None:
         self.events.append(("batch", batch))
 
+    def heard_equal(self, one: Tensor, other: Tensor) -> None:
+        self.events.append(("equal", (one, other)))
+
     def names(self) -> list[str]:
         return [name for name, _ in self.events]
 
@@ -120,3 +123,19 @@ def test_everything_is_put_back_even_after_an_error():
     with pytest.raises(ZeroDivisionError), listening(Ear()):
         raise ZeroDivisionError
     assert before == (torch.autograd.backward, torch._C._nn.mse_loss, torch.amp.GradScaler.scale)
+
+
+def test_two_tensors_are_compared_while_no_gradients_are_recorded():
+    ear, ones = Ear(), torch.ones(3)
+    with listening(ear):
+        ones == ones.clone()  # noqa: B015 - heard only below
+        with torch.no_grad():
+            for same in (
+                ones == ones.clone(),
+                ones.eq(ones.clone()),
+                torch.eq(ones, ones.clone()),
+                ones == 1,
+            ):
+                assert bool(same.all())
+    assert [name for name, _ in ear.events] == ["equal"] * 3
+    assert "__eq__" not in vars(Tensor)

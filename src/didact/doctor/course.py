@@ -72,7 +72,8 @@ class Case:
         if pairing is None or pairing.kind != "mse" or pairing.reduction != "mean" or len(levels) < 20:
             return known
         sizes, means, variances = levels.T
-        variance = float(np.average(variances, weights=sizes) + np.cov(means, aweights=sizes))
+        within = np.average(variances * (sizes - 1) / sizes, weights=sizes)
+        variance = float(within + np.cov(means, aweights=sizes, ddof=0))
         return variance if 0.5 * known < variance < 2 * known else known  # else the loop scales its targets
 
     @property

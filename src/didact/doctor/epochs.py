@@ -54,7 +54,7 @@ class Epochs:
                 if x.is_floating_point():
                     self.register.moments(x, training=False)
         at.rows += len(x) if x is not None else 0
-        self.unscored = one.answer if closely else None
+        self.unscored = one.answer
 
     def scored(self, call: LossCall) -> None:
         """A loss without a graph."""
@@ -80,7 +80,8 @@ class Epochs:
                 right = _said_so(answers, truth, given)
                 if right is not None:
                     self.validation.add_answers(*right)
-                    self.register.labels(truth, training=False)
+                    if self.validation.phases < 2 or self.pace.affordable():
+                        self.register.labels(truth, training=False)
                     return
         self.unscored = given
 

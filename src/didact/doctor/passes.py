@@ -33,6 +33,7 @@ class Pass:
         made_by: The node of the graph that made the answer, until the backward.
         compared: What a loss by hand compared it with.
         felt: The gradient that came back was not zero.
+        turn: Backwards of its update before it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Pass:
     made_by: Any = None
     compared: Comparison | None = None
     felt: bool = False
+    turn: int = 0
 
     def hear(self, gradient: Tensor) -> None:
         """A gradient came back."""
@@ -117,8 +119,10 @@ def right_answers(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None
     """
     if not target.is_floating_point() and given.dim() == target.dim() + 1:
         second = given.shape[0] == target.shape[0] and given.shape[2:] == target.shape[1:]
-        answers = given.argmax(1 if second else -1)
-        return (answers, answers == target) if answers.shape == target.shape else None
+        axis = 1 if second else given.dim() - 1
+        if given.shape[axis] > 1:
+            answers = given.argmax(axis)
+            return (answers, answers == target) if answers.shape == target.shape else None
     if given.numel() == target.numel() and given.numel() and bool(((target == 0) | (target == 1)).all()):
         given, target = given.flatten(), target.flatten()
         unit = bool(((given >= 0) & (given <= 1)).all())

@@ -140,12 +140,10 @@ def wrap(home: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]
         while getattr(beneath, "silent", False):  # of somebody who began before us and has left
             beneath = beneath.__wrapped__
         if getattr(home, name) is tapped:  # else somebody wrapped it after us, and calls through
-            if inherited and not hasattr(beneath, "__wrapped__"):
-                delattr(home, name)
-            else:
-                setattr(home, name, beneath)
+            setattr(home, name, beneath)
+            if isinstance(home, type) and getattr(super(home, home), name, None) is beneath:
+                delattr(home, name)  # it was inherited
 
-    inherited = isinstance(home, type) and name not in vars(home)
     setattr(home, name, tapped)
     return undo
 

@@ -28,8 +28,8 @@ def majority(case: Case) -> Finding | None:
     counts = case.chart.rows.labels
     total = sum(counts.values())
     votes = next((e.predicted for e in reversed(case.chart.epochs) if sum(e.predicted)), [])
-    if len(counts) < 2 or total < 50 or not votes or total > case.chart.rows.train_seen:  # one label a row
-        return None
+    if len(counts) < 2 or total < 50 or not votes or 0 < case.chart.rows.train_seen < total:
+        return None  # of a picture's pixels most may well be background
     label, share = max(((k, n / total) for k, n in counts.items()), key=lambda pair: pair[1])
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
     if share < case.at.majority or 1 - answered > (1 - case.at.one_answer) * (1 - share) or case.game:

@@ -60,7 +60,7 @@ def _by_heart(case: Case, known: list[tuple[int, Epoch]]) -> Finding | None:
     last, rows = known[-1][1], case.chart.rows
     few = 0 < len(rows.train) < case.at.few_to_train and rows.train_seen > 2 * len(rows.train)
     third = known[-max(2, len(known) // 3) :]
-    still = last.val_loss > 0.95 * min(e.val_loss for _, e in third)
+    still = last.val_loss > 0.95 * third[0][1].val_loss
     by_heart = case.left < 0.15 and last.val_loss > 5 * case.end and last.val_loss > 0.3 * case.baseline
     if not (few and case.sure and still and by_heart) or case.gap < case.at.gap:
         return None
@@ -219,8 +219,8 @@ def _own_rise(case: Case) -> float:
 
 
 def _near_the_end(told: list[float]) -> bool:
-    """A metric that has nowhere left to go."""
-    return max(told) > 0.985
+    """A share, or a percentage, that has nowhere left to go."""
+    return 0.985 < max(told) <= 1 or 98.5 < max(told) <= 100
 
 
 def _told_metrics(case: Case) -> list[tuple[str, list[float], list[float]]]:
