@@ -177,6 +177,12 @@ def test_odd_settings_spoil_a_game_whose_fakes_are_too_close_or_too_far() -> Non
     assert optimisation.odd_settings(Case(made, LIMITS)) is None
 
 
+def fooled(share: float) -> Chart:
+    made = game()
+    made.rivals["fakes believed"] = [(step, share) for step in range(10)]
+    return made
+
+
 def told(made: Chart, calls: int, values: set[float], parts: int) -> Finding | None:
     facts = {"lowest": min(values), "highest": max(values), "values": values, "outputs": 1}
     made.pairings["bce"] = Pairing("bce", calls, 32, facts=facts | {"integer": False})
@@ -185,11 +191,11 @@ def told(made: Chart, calls: int, values: set[float], parts: int) -> Finding | N
 
 
 def test_a_judge_that_is_told_the_same_of_all() -> None:
-    found = told(game(), 20, {1.0}, parts=20)
+    found = told(fooled(1.0), 20, {1.0}, parts=20)
     assert found is not None
     assert (found.code, found.evidence["every target is"]) == ("L05", 1.0)
-    assert told(game(), 19, {1.0}, parts=20) is None
-    assert told(game(), 40, {0.0, 1.0}, parts=20) is None
+    assert told(fooled(0.5), 20, {1.0}, parts=20) is None  # its other losses were not looked at
+    assert told(fooled(1.0), 40, {0.0, 1.0}, parts=20) is None
     alone = Chart(step=200, losses=[(k, 1.0) for k in range(200)])
     assert told(alone, 10, {1.0}, parts=0) is not None
     assert told(alone, 40, {1.0}, parts=20) is None  # another part may tell them apart

@@ -11,7 +11,7 @@ from didact.doctor.chart import Activation, Chart
 from didact.doctor.operations import ACTIVATIONS, CONVOLUTIONS
 from didact.doctor.passes import Pass
 
-WINDOW = (256, 4)  # rows and batches after which a unit that never fired counts as dead
+WINDOW = (160, 4)  # rows and batches after which a unit that never fired counts as dead
 MOST = 200  # activations that are followed
 STEEP = {"sigmoid": (0.02, 0.98), "tanh": (-0.96, 0.96)}
 CUT_OFF = ("relu", "relu6", "threshold")  # those whose units can die

@@ -124,6 +124,8 @@ def right_answers(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None
             answers = given.argmax(axis)
             return (answers, answers == target) if answers.shape == target.shape else None
     if given.numel() == target.numel() and given.numel() and bool(((target == 0) | (target == 1)).all()):
+        if target.dim() == 2 and target.shape[1] > 1 and bool((target.sum(1) == 1).all()):  # one of many
+            return right_answers(given.reshape(target.shape), target.argmax(1))
         given, target = given.flatten(), target.flatten()
         unit = bool(((given >= 0) & (given <= 1)).all())
         answers = (given > (0.5 if unit else 0.0)).long()

@@ -197,8 +197,10 @@ def encoding(case: Case) -> Finding | None:
         facts = pairing.facts
         if "lowest" not in facts or pairing.calls < 3:
             continue
-        alone = case.game or not case.chart.counts.get("losses of several parts")
-        single = len(facts["values"]) == 1 and pairing.calls >= (20 if case.game else 10)
+        fooled = [share for _, share in case.chart.rivals.get("fakes believed", [])[-5:]]
+        always = case.game and len(fooled) == 5 and min(fooled) > 0.9  # a judge that was told so
+        alone = always or not (case.game or case.chart.counts.get("losses of several parts"))
+        single = len(facts["values"]) == 1 and pairing.calls >= 10
         if pairing.kind in ("bce", "bce_logits") and single and alone:
             return Finding("L05", "critical", {"every target is": facts["lowest"], "calls": pairing.calls})
         low, high, outputs = facts["lowest"], facts["highest"], facts["outputs"]

@@ -27,7 +27,7 @@ def rate_too_high(case: Case) -> Finding | None:
     if dead > case.at.dead and not large:
         return None
     wild = case.ratio > case.at.large_update and not case.good(0.8)  # from first to last
-    bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.5)
+    bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.55)
     thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
     far = case.rose and case.early_ratio > case.at.thrown and not case.good() and case.left > 0.3
     bad, large = bad or thrown or far, large or thrown
