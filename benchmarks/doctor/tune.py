@@ -34,7 +34,7 @@ from didact.doctor.verdict import conclude
 RESULT = run.RESULT.with_name("doctor_left_out.json")
 MULTIPLES = (0.5, 0.75, 1.5, 2.0)
 WORTH = 0.002  # of J: a smaller gain moves no limit
-EVERY = 2  # of the runs that limits are chosen on; the task left out is judged by all of its own
+EVERY = 4  # of the runs that limits are chosen on; the task left out is judged by all of its own
 
 Kept = list[tuple[Job, Chart]]
 Count = collections.Counter[str]

@@ -98,7 +98,7 @@ class Limits:
     collapsed: float = 0.4
     judge: float = 0.93  # of right verdicts, over half the game
     certain: float = 0.15  # its loss where it is
-    unused: float = 0.9
+    unused: float = 0.85
 
 
 LIMITS = Limits()

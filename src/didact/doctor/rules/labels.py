@@ -88,8 +88,8 @@ def _unrelated_curves(own: np.ndarray, near: np.ndarray) -> Finding | None:
 def _only_memory(case: Case) -> Finding | None:
     """Training is answered more and more, and validation never better than by the largest class."""
     known = [e for e in case.chart.epochs if e.val_rows >= 100 and math.isfinite(e.val_loss + e.val_accuracy)]
-    if len(case.chart.rows.train) < case.at.few_to_train:  # of which anything can be learned by heart
-        return None
+    if len(case.chart.rows.train) < case.at.few_to_train or case.chance > case.at.majority:
+        return None  # few can all be learned by heart; where one class rules, to answer it is no sign
     if len(known) < 4 or not case.sure or case.game or differs(case) or not math.isfinite(case.chance):
         return None
     trained = max(
