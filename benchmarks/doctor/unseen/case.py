@@ -1,7 +1,7 @@
 """What a task of the examination is made of.
 
 A task is one file with one loop, as a user would write it, and keyword switches: a case is the loop with a
-few of them set. The person who wrote the tasks had not seen the doctor's rules, its limits, or any of the
+few of them set. Whoever wrote the tasks had not seen the doctor's rules, its limits, or any of the
 tasks that they were tuned on.
 """
 

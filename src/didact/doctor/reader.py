@@ -83,7 +83,9 @@ class Reader:
             self._read_closely(x, targets)
         compared = not update.heard or any(call.given.numel() == one.answer.numel() for call in update.heard)
         answers = one.answer if compared else None
-        self._wait(Batch(self.chart.step, x.detach(), identity.detach(), targets, answers))
+        rows = x.detach()
+        whole = rows if identity is x else identity.detach()
+        self._wait(Batch(self.chart.step, rows, whole, targets, answers))
 
     def _read_together(self, update: Update, passes: Sequence[Pass], close: bool) -> None:
         """An example is what all of them were given: it has one target."""
