@@ -12,19 +12,17 @@ results/doctor_fixes.json.
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
 
+import run
 import torch
 
 import didact
@@ -34,7 +32,7 @@ from didact.train.nonfinite import NonFiniteError
 from didact.train.recipe import make_recipe
 from didact.train.run import Run
 
-RESULT = Path(__file__).parent.parent / "results" / "doctor_fixes.json"
+RESULT = run.RESULT.with_name("doctor_fixes.json")
 WORSE = 0.05  # of the healthy run's metric
 
 
@@ -151,13 +149,7 @@ def main() -> None:
             share = "" if row["recovered"] is None else f", {row['recovered']:.0%} back"
             numbers = " -> ".join("NaN" if row[k] is None else f"{row[k]:.3f}" for k in ("before", "after"))
             print(f"{case.name} ({seed}): {row['first']}; {row['changes']}: {numbers}{share}", flush=True)
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "processors": os.cpu_count(),
-        "seeds": options.seeds,
-    } | {"total": summary(rows), "runs": rows}
+    result = run.circumstances() | {"seeds": options.seeds, "total": summary(rows), "runs": rows}
     print(json.dumps(result["total"], indent=1))
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -161,7 +161,12 @@ class Case:
 
     @property
     def none_the_wiser(self) -> bool:
-        """Stuck, after long enough if only a part of the loss is known; or it answers the largest class."""
+        """Its loss could fall to zero, and it is stuck, or answers the largest class.
+
+        Where only a part of the loss is known, stuck after long enough.
+        """
+        if not self.bottomless:
+            return False
         if self.stuck and (self.sure or self.updates >= self.at.patient):
             return True
         most = self.chance + 0.05 * (1 - self.chance)

@@ -157,7 +157,7 @@ class Doctor:
     def _look_closer(self) -> None:
         """A run that has learned nothing and gives no reason: can the model learn one batch by heart?"""
         case = Case(self.chart, self.limits)
-        if self.chart.step < 2 * self._closer_at or not (case.bottomless and case.none_the_wiser):
+        if self.chart.step < 2 * self._closer_at or not case.none_the_wiser:
             return
         if all(finding.severity == "hint" for finding in conclude(self.chart, self.limits)):
             self._closer_at = self.chart.step

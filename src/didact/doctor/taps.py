@@ -1,4 +1,4 @@
-"""Where torch is listened to: losses, backward, clipping, loss scaling, optimizer steps and batches.
+"""Where torch is listened to: losses, backward, clipping, scaling, optimizer steps, batches and comparisons.
 
 A tap wraps one function of torch that every way of writing a loop goes through, hands its arguments on
 unchanged and tells whoever listens. The wrappers are in place only while somebody does.

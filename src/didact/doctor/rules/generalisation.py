@@ -326,12 +326,10 @@ def unused_latent(case: Case) -> Finding | None:
     """G03: the latent axes say nothing of the input."""
     last = [share for step, share in case.chart.latent if step >= 0.4 * case.chart.step][-5:]
     silent = any(a.dead[-1][1] > case.at.all_dead for a in case.chart.activations if a.dead)
-    if (
-        case.chart.step < 100
-        or len(last) < 2
-        or silent
-        or not (usual := float(np.median(last))) >= case.at.unused
-    ):
+    if case.chart.step < 100 or len(last) < 2 or silent:
+        return None
+    usual = float(np.median(last))
+    if usual < case.at.unused:
         return None
     evidence = {"share of latent axes without information": usual, "healthy": f"below {case.at.unused:g}"}
     return Finding("G03", "critical", evidence)

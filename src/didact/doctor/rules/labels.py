@@ -112,11 +112,7 @@ def _only_memory(case: Case) -> Finding | None:
 def only_by_heart(case: Case) -> Finding | None:
     """L02: nothing else is found; one batch is learned by heart, and of all of them nothing."""
     left = case.chart.probes.get("by heart")
-    if (
-        left is None
-        or not (case.bottomless and case.none_the_wiser)
-        or not left < case.at.by_heart * case.baseline
-    ):
+    if left is None or not case.none_the_wiser or not left < case.at.by_heart * case.baseline:
         return None
     evidence = {
         "loss of one batch learned by heart": left,

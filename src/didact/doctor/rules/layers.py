@@ -148,11 +148,7 @@ def too_small(case: Case) -> Finding | None:
 def cannot_learn_a_batch(case: Case) -> Finding | None:
     """A07: nothing else is found, and not even one batch is learned by heart."""
     left = case.chart.probes.get("by heart")
-    if (
-        left is None
-        or not (case.bottomless and case.none_the_wiser)
-        or not left > case.at.by_heart * case.baseline
-    ):
+    if left is None or not case.none_the_wiser or not left > case.at.by_heart * case.baseline:
         return None
     evidence = {
         "loss of one batch after a hundred steps on it alone": left,
