@@ -108,6 +108,125 @@ def test_an_answer_is_scored_once() -> None:
         assert [sum(epoch.predicted) for epoch in epochs] == [ROWS - TRAINED] * 4
 
 
+# Answers of several batches at once, or of a part of one
+
+Validation = Callable[[nn.Module], tuple[Tensor, Tensor]]
+VAL = torch.arange(ROWS) >= TRAINED
+BATCHES = torch.arange(TRAINED, ROWS).split(48)
+
+
+@torch.no_grad()
+def answers_put_together(model: nn.Module) -> tuple[Tensor, Tensor]:
+    answers = [model(X[at]).argmax(1) for at in BATCHES]
+    return torch.cat(answers), torch.cat([CLASSES[at] for at in BATCHES])
+
+
+@torch.no_grad()
+def scores_put_together(model: nn.Module) -> tuple[Tensor, Tensor]:
+    out = torch.cat([model(X[at]) for at in BATCHES])
+    return out.argmax(1), CLASSES[VAL]
+
+
+def put_together_later(model: nn.Module) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        outs = [model(X[at]) for at in BATCHES]
+    return torch.cat(outs).argmax(1), CLASSES[VAL]
+
+
+@torch.no_grad()
+def under_a_mask(model: nn.Module) -> tuple[Tensor, Tensor]:
+    return model(X)[VAL].argmax(1), CLASSES[VAL]
+
+
+@torch.no_grad()
+def answers_under_a_mask(model: nn.Module) -> tuple[Tensor, Tensor]:
+    return model(X).argmax(1)[VAL], CLASSES[VAL]
+
+
+def under_a_mask_later(model: nn.Module) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        out = model(X)
+    return out[VAL].argmax(1), CLASSES[VAL]
+
+
+def validated(
+    answered: Validation, between: Callable[[nn.Module], object] = lambda model: None
+) -> tuple[list[Epoch], list[float], list[int]]:
+    """Epochs as the doctor saw them, their accuracies, and its count of answers of each class in the last."""
+    torch.manual_seed(0)
+    model, true, votes = nn.Linear(4, 3), [], []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    doctor = Doctor(budget=1.0, quiet=True)
+    doctor.on_start(model, optimizer)
+    for _ in range(3):
+        for at in torch.randperm(TRAINED).split(32):
+            optimizer.zero_grad()
+            F.cross_entropy(model(X[at]), CLASSES[at]).backward()
+            optimizer.step()
+        answers, truth = answered(model)
+        between(model)
+        true.append(int((answers == truth).sum()) / len(truth))
+        votes = answers.long().bincount(minlength=3).tolist()
+    doctor.close()
+    assert doctor.chart.errors == []
+    return doctor.chart.epochs, true, votes
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        answers_put_together,
+        scores_put_together,
+        put_together_later,
+        under_a_mask,
+        answers_under_a_mask,
+        under_a_mask_later,
+    ],
+)
+def test_answers_of_several_batches_and_of_a_part_of_one_are_scored(answered: Validation) -> None:
+    epochs, true, votes = validated(answered)
+    assert accuracies(epochs) == pytest.approx(true)
+    assert 0.4 < true[-1] < 0.9
+    assert epochs[-1].predicted == votes
+    assert sum(votes) == ROWS - TRAINED
+
+
+@torch.no_grad()
+def a_batch_is_missing(model: nn.Module) -> tuple[Tensor, Tensor]:
+    answers = [model(X[at]).argmax(1) for at in BATCHES]
+    return torch.cat(answers[:-1]), torch.cat([CLASSES[at] for at in BATCHES[:-1]])
+
+
+@torch.no_grad()
+def of_other_rows(model: nn.Module) -> tuple[Tensor, Tensor]:
+    """More answers of one class than were given."""
+    answers = model(X).argmax(1)[1:]
+    return torch.full_like(answers, 2), torch.full_like(answers, 1)
+
+
+@torch.no_grad()
+def of_other_classes(model: nn.Module) -> tuple[Tensor, Tensor]:
+    return model(X)[VAL].argmax(1) + 3, CLASSES[VAL] + 3
+
+
+@torch.no_grad()
+def of_numbers(model: nn.Module) -> tuple[Tensor, Tensor]:
+    return model(X)[VAL].argmax(1).float(), CLASSES[VAL].float()
+
+
+@pytest.mark.parametrize("answered", [a_batch_is_missing, of_other_rows, of_other_classes, of_numbers])
+def test_what_the_answers_do_not_say_is_no_part_of_them(answered: Validation) -> None:
+    epochs, _, _ = validated(answered)
+    assert not any(epoch.measured for epoch in epochs)
+
+
+def test_answers_do_not_wait_beyond_the_next_pass_that_learns() -> None:
+    epochs, _, _ = validated(under_a_mask_later, between=lambda model: model(X))
+    assert not any(epoch.measured for epoch in epochs)
+    epochs, true, _ = validated(under_a_mask_later, between=lambda model: X + 1)
+    assert accuracies(epochs) == pytest.approx(true)
+
+
 @pytest.mark.parametrize("first_closes_first", [False, True])
 def test_comparing_is_as_it_was(first_closes_first: bool) -> None:
     before = torch.Tensor.__eq__, torch.Tensor.eq, torch.eq

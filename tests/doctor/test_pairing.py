@@ -1,6 +1,8 @@
 """What a loss is given: the cost of ignorance against its minimum, losses by hand, stretched shapes."""
 
 import math
+import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,7 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from didact.doctor.chart import Chart
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+from didact.doctor.limits import LIMITS
 from didact.doctor.pairing import Ignorance, guess, note
+from didact.doctor.rules import labels, losses
 from didact.doctor.taps import LossCall, listening
 
 
@@ -129,4 +135,142 @@ def test_probabilities_are_told_from_scores():
         (ANSWERS.log_softmax(1), 0, 0),
     ):
         counts = note(Chart(), heard(F.cross_entropy, given, CLASSES)).counts
-        assert (counts["raw classes sum to one"], counts["others sum to one"]) == (rows, others)
+        names = "raw classes sum to one", "others sum to one"
+        assert tuple(counts.get(name, 0) for name in names) == (rows, others)
+
+
+# What the rules make of it
+
+
+def told(
+    rule: Callable[[Case], Finding | None],
+    function: Callable[..., Tensor],
+    given: Tensor,
+    target: Tensor,
+    **options: str,
+) -> tuple[Finding | None, dict[str, int]]:
+    """What a rule says after ten calls of a loss, and how often each of its truths was true."""
+    made = Chart()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Using a target size")
+        call = heard(function, given, target, **options)
+    for _ in range(10):
+        pairing = note(made, call)
+    return rule(Case(made, LIMITS)), pairing.counts
+
+
+PLACES = torch.randn(8, 5, 4, generator=GENERATOR)
+SHARES, SHARES_BY_PLACE = ANSWERS.flip(0).softmax(1), PLACES.flip(0).softmax(2)
+NEVER, NO_LOG = "scores that were never normalised", "probabilities without a log"
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "how"),
+    [
+        (ANSWERS.log_softmax(1), SHARES, ""),
+        (ANSWERS.log_softmax(0), SHARES, "10 of 10"),
+        (ANSWERS, SHARES, NEVER),
+        (ANSWERS.softmax(1), SHARES, NO_LOG),
+        (PLACES.log_softmax(2), SHARES_BY_PLACE, ""),
+        (PLACES.log_softmax(1), SHARES_BY_PLACE, "10 of 10"),
+        (PLACES.log_softmax(0), SHARES_BY_PLACE, "10 of 10"),
+        (PLACES, SHARES_BY_PLACE, NEVER),
+    ],
+    ids=[
+        "right",
+        "over rows",
+        "raw",
+        "no log",
+        "right (B, T, C)",
+        "over places",
+        "over rows (B, T, C)",
+        "raw (B, T, C)",
+    ],
+)
+def test_a_divergence_is_given_logarithms_that_sum_to_one_over_the_last_axis(
+    given: Tensor, target: Tensor, how: str
+) -> None:
+    found, counts = told(losses.wrong_axis, F.kl_div, given, target, reduction="batchmean")
+    assert counts["classes sum to one"] == (0 if how else 10)
+    assert counts["others sum to one"] == (10 if how == "10 of 10" else 0)
+    assert (found.code if found else "") == ("S03" if how else "")
+    assert found is None or how in (
+        found.evidence.get("kl_div is given"),
+        found.evidence.get("batches that sum to one over the rows"),
+    )
+
+
+NUMBERED = CLASSES.float()[:, None]
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "stretched", "found"),
+    [
+        (ANSWERS, NUMBERED, 10, True),
+        (ANSWERS, NUMBERED.expand(8, 4).contiguous(), 0, False),
+        (ANSWERS, NUMBERED + 0.5, 10, False),
+        (ANSWERS, NUMBERED + 1, 10, False),
+        (ANSWERS[:, :3], NUMBERED, 10, False),  # more numbers than outputs
+        (ANSWERS[:, :3], NUMBERED % 3, 10, True),
+        (ANSWERS, (NUMBERED > 1).float(), 10, False),  # two numbers may be anything
+        (COLUMN, NUMBERED.T, 0, False),  # all with all, which has a name of its own
+    ],
+)
+def test_class_numbers_stretched_over_the_answers_are_no_quantities(
+    given: Tensor, target: Tensor, stretched: int, found: bool
+) -> None:
+    finding, counts = told(losses.wrong_loss, F.mse_loss, given, target)
+    assert counts["targets stretched"] == stretched
+    assert (finding.code if finding else "") == ("S06" if found else "")
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        (SHARES, False),
+        (F.one_hot(CLASSES).float(), False),
+        (0.9 * F.one_hot(CLASSES).float() + 0.025, False),
+        ((ANSWERS > 0).float(), True),  # several labels of a row
+        (0.5 * SHARES, True),
+        (torch.cat([SHARES[:7], 2 * SHARES[7:]]), True),
+    ],
+    ids=["shares", "one of many", "smoothed", "several", "halves", "one row"],
+)
+def test_shares_of_classes_sum_to_one(target: Tensor, found: bool) -> None:
+    finding, _ = told(losses.wrong_loss, F.cross_entropy, ANSWERS, target)
+    assert (finding.code if finding else "") == ("S06" if found else "")
+    by_place = target[:, :, None].expand(8, 4, 3).contiguous()
+    finding, _ = told(losses.wrong_loss, F.cross_entropy, ANSWERS[:, :, None].repeat(1, 1, 3), by_place)
+    assert (finding.code if finding else "") == ("S06" if found else "")
+
+
+def test_whole_numbers_from_zero_are_classes_and_others_may_be_stars() -> None:
+    values = torch.arange(20.0)[:, None] % 5
+    for target, found in (
+        (values, True),
+        (values + 1, False),
+        (values - 1, False),
+        (values.clamp(max=1), False),
+        (2 * values, False),
+        (values + 0.5, False),
+    ):
+        finding, _ = told(losses.wrong_loss, F.mse_loss, torch.zeros(20, 1), target)
+        assert (finding is not None) == found, target.flatten()
+    finding, _ = told(losses.wrong_loss, F.mse_loss, torch.zeros(20, 2), values.expand(20, 2).contiguous())
+    assert finding is None  # several quantities of a row
+
+
+def test_yes_or_no_is_told_from_numbers_by_how_many_there_are() -> None:
+    values = torch.arange(12.0)[:, None]
+    for target, codes in (
+        (values % 2, (None, None)),
+        (values % 2 + 1, ("L05", None)),  # from 1
+        (2 * (values % 2) - 1, ("L05", None)),
+        (values % 4, (None, "S06")),
+        (values / 11, (None, None)),
+    ):
+        found = [
+            told(rule, F.binary_cross_entropy_with_logits, torch.zeros(12, 1), target)[0]
+            for rule in (labels.encoding, losses.wrong_loss)
+        ]
+        assert tuple(finding and finding.code for finding in found) == codes

@@ -133,6 +133,47 @@ def test_a_sequence_that_goes_first_is_no_mixture():
     assert found["mixing"] == 0.0
 
 
+class Deaf(nn.Module):
+    """One answer for all rows, whatever they are; or their mean, where it ``listens`` to the batch."""
+
+    def __init__(self, listens: bool = False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers, self.listens = mlp(nn.ReLU()), listens
+
+    def forward(self, x: Tensor) -> Tensor:
+        heard = x.mean(0, keepdim=True).expand_as(x)
+        return self.layers(heard if self.listens else torch.zeros_like(x))
+
+
+def test_an_answer_that_ignores_its_row_is_known() -> None:
+    assert asked(Deaf(), TABLE)["reach"] == 0.0
+    assert asked(Deaf(listens=True), TABLE)["reach"] > 1e-3  # and is mixed
+    for model, x in (
+        (mlp(), TABLE),
+        (mlp(nn.ReLU()), TABLE),
+        (Reader(), TOKENS),
+        (Recurrent(True), SERIES),
+        (Recurrent(False), SERIES),
+    ):
+        assert asked(model, x)["reach"] > 1e-3, model
+
+
+def test_only_an_answer_to_each_row_can_ignore_it() -> None:
+    assert "reach" not in asked(mlp(), TABLE[:1], LABELS[:1])
+    assert "reach" not in asked(mlp(), TABLE, LABELS[:4])  # whose rows are they?
+
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x).mean(0)
+
+    assert "reach" not in asked(Pooled(), TABLE)
+
+
 class Language(nn.Module):
     """One attention layer over tokens, causal or not, with positions or without."""
 

@@ -1,13 +1,14 @@
 """The rows of an update: what tells them apart, whose targets they have, and batches that wait."""
 
-# B rows, C classes
+# B rows, C classes, T places of a sequence
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import didact
 from didact.doctor.chart import Chart
@@ -16,8 +17,8 @@ from didact.doctor.epochs import Epochs
 from didact.doctor.pace import Pace
 from didact.doctor.passes import Pass
 from didact.doctor.probes import Inputs
-from didact.doctor.reader import LARGE, MOST, Reader
-from didact.doctor.rows import Register
+from didact.doctor.reader import LARGE, MOST, WINDOW, Reader
+from didact.doctor.rows import Register, fingerprints
 from didact.doctor.taps import LossCall
 from didact.doctor.update import Update
 
@@ -32,15 +33,16 @@ def test_whole_numbers_and_others_side_by_side_make_one_table() -> None:
     inputs = Inputs((KINDS,), {"numbers": NUMBERS})
     assert inputs.rows is not None
     assert torch.equal(inputs.rows, torch.cat([KINDS.float(), NUMBERS], 1))
-    assert inputs.identity is inputs.rows
+    assert inputs.identity() is inputs.rows
 
 
 @pytest.mark.parametrize("mask", [KINDS > 0, KINDS.float()], ids=["bool", "float"])
 def test_a_mask_is_no_part_of_a_table(mask: Tensor) -> None:
     inputs = Inputs((KINDS, mask))
+    identity = inputs.identity()
     assert inputs.rows is KINDS
-    assert inputs.identity is not None
-    assert torch.equal(inputs.identity, torch.cat([KINDS, mask], 1).double())
+    assert identity is not None
+    assert torch.equal(identity, torch.cat([KINDS, mask], 1).double())
 
 
 def test_lengths_tell_rows_apart_and_are_no_part_of_a_table() -> None:
@@ -48,9 +50,11 @@ def test_lengths_tell_rows_apart_and_are_no_part_of_a_table() -> None:
     inputs = Inputs((NUMBERS, lengths, torch.zeros(7), "text"))
     assert inputs.rows is NUMBERS
     assert [part is whole for part, whole in zip(inputs.parts, (NUMBERS, lengths), strict=True)] == [True] * 2
-    assert inputs.identity is not None
-    assert torch.equal(inputs.identity, torch.cat([NUMBERS.double(), lengths[:, None]], 1))
-    assert Inputs((NUMBERS,)).identity is NUMBERS
+    identity = inputs.identity()
+    assert identity is not None
+    assert torch.equal(identity, torch.cat([NUMBERS.double(), lengths[:, None]], 1))
+    assert inputs.identity(but={1}) is NUMBERS
+    assert Inputs((NUMBERS,)).identity() is NUMBERS
 
 
 class Both(nn.Module):
@@ -86,6 +90,110 @@ def test_rows_that_agree_in_one_of_two_inputs_are_different_rows(others: Tensor)
     assert rows.again > 500
     assert doctor.chart.probes["overlap"] == (0.0, 0, 64)
     assert not {"L01", "D06"} & {finding.code for finding in doctor.report().findings}
+
+
+# Inputs that are made of what a loader gave
+
+CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "turned": lambda x: x.flip(1),
+    "halved": lambda x: x / 2,
+    "as it is": lambda x: x,
+}
+
+
+def by_hand(answer: Tensor, y: Tensor) -> Tensor:
+    return -answer.log_softmax(1)[torch.arange(len(y)), y].mean()
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("loss_fn", [F.cross_entropy, by_hand])
+@pytest.mark.parametrize("told", [False, True], ids=["silent", "told"])
+def test_inputs_that_are_changed_after_the_loader_gave_them_keep_their_own_labels(
+    told: bool, loss_fn: Callable[[Tensor, Tensor], Tensor], change: Callable[[Tensor], Tensor]
+) -> None:
+    torch.manual_seed(0)
+    model, right = nn.Linear(3, 2), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(3):
+            for x, y in DataLoader(TensorDataset(NUMBERS, SIGNS), 32, shuffle=True):
+                optimizer.zero_grad()
+                answer = model(change(x))
+                right.append(float((answer.argmax(1) == y).double().mean()))
+                loss = loss_fn(answer, y)
+                loss.backward()
+                optimizer.step()
+                if told:
+                    doctor.on_step(loss, (x, y))
+    assert doctor.chart.errors == []
+    assert [value for _, value in doctor.chart.accuracy] == pytest.approx(right)
+    own = dict(zip(fingerprints(change(NUMBERS)), SIGNS.tolist(), strict=True))
+    assert doctor.observer.register.target_of == own
+    assert (doctor.chart.rows.again, doctor.chart.rows.changed) == (2 * ROWS, 0)
+
+
+# A decoder that is given the words before those it has to say
+
+SOURCES = torch.cartesian_prod(*[torch.arange(9)] * 3)[torch.randperm(729, generator=GENERATOR)[:ROWS]]
+BEGIN = 9
+
+
+class Writer(nn.Module):
+    """A sentence of nine words, of another one and of the words before each, (B, T) and (B, T)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.write, self.head = nn.Embedding(9, 8), nn.Embedding(10, 8), nn.Linear(8, 9)
+
+    def forward(self, source: Tensor, words: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.read(source).mean(1, keepdim=True) + self.write(words)))
+
+
+def write(moving: bool = False, given: bool = False, flat: bool = False) -> Doctor:
+    """Four rounds; a source may have another target in each, or the decoder be ``given`` the target."""
+    torch.manual_seed(0)
+    model = Writer()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for turn in range(4):
+            targets = SOURCES.flip(1).roll(turn if moving else 0, 0)
+            for at in torch.randperm(ROWS).split(32):
+                target = targets[at]
+                before = torch.cat([torch.full((len(at), 1), BEGIN), target[:, :-1]], 1)
+                optimizer.zero_grad()
+                answer = model(SOURCES[at], target if given else before)
+                if flat:
+                    F.cross_entropy(answer.flatten(0, 1), target.flatten()).backward()
+                else:
+                    F.cross_entropy(answer.movedim(2, 1), target).backward()
+                optimizer.step()
+    assert doctor.chart.errors == []
+    return doctor
+
+
+def test_a_source_with_another_target_is_met_again_and_changed() -> None:
+    doctor = write(moving=True)
+    rows = doctor.chart.rows
+    assert doctor.observer.register.given_away == {1}
+    assert len(rows.train) == ROWS
+    assert (rows.again, rows.repeated) == (3 * ROWS, 0)
+    assert rows.changed > 0.95 * rows.again
+    assert "L01" in doctor.report().codes()
+    steady = write()
+    assert (steady.chart.rows.again, steady.chart.rows.changed) == (3 * ROWS, 0)
+    assert not {"L01", "L03"} & set(steady.report().codes())
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_decoder_that_is_given_the_target_itself_is_told(flat: bool) -> None:
+    report = write(given=True, flat=flat).report()
+    assert report.codes()[0] == "L03"
+    assert report.findings[0].evidence["targets equal to a token that has been read"] == 1.0
+    assert "L03" not in write(flat=flat).report().codes()
+
+
+def test_flattened_targets_of_a_decoder_are_asked_about_by_row() -> None:
+    assert {"mixing", "reach"} <= set(write(flat=True).chart.probes)
 
 
 # A model that is asked several times for one loss
@@ -198,6 +306,38 @@ def test_several_labels_a_row_are_answered_one_by_one() -> None:
             give(to, NUMBERS[at], y[at], answer[at])
         to.catch_up()
         assert [value for _, value in to.chart.accuracy] == pytest.approx([share] * 4)
+
+
+def test_how_sure_right_and_wrong_answers_are_is_written_down_by_window() -> None:
+    to, answers, right, windows = reader(), [], [], 0
+    for x, y, answer in [*batches(), *batches()]:
+        give(to, x, y, answer)
+        to.catch_up()
+        answers.append(answer)
+        right.append(answer.argmax(1) == y)
+        if sum(map(len, right)) >= WINDOW:
+            best, next_best = torch.cat(answers).topk(2, 1).values.T
+            sure, correct = best - next_best, torch.cat(right)
+            by_pairs = float((sure[correct][:, None] > sure[~correct]).double().mean())
+            assert to.chart.surer[-1] == pytest.approx(
+                (to.chart.step, by_pairs, float(correct.double().mean()))
+            )
+            answers, right, windows = [], [], windows + 1
+    assert len(to.chart.surer) == windows == 4
+    assert to.window.ranked == sum(map(len, right))
+
+
+def test_places_that_do_not_count_are_in_no_window() -> None:
+    to, y = reader(), SIGNS.clone()
+    to.chart.rows.ignored = 7
+    y[::2] = 7
+    answer = F.one_hot(SIGNS, CLASSES).float() + torch.arange(ROWS)[:, None]
+    for at in torch.arange(ROWS).split(32):
+        give(to, NUMBERS[at], y[at], answer[at])
+    to.catch_up()
+    assert (to.window.ranked, to.window.hit, to.chart.surer) == (ROWS // 2, 1.0, [])
+    assert [value for _, value in to.chart.accuracy] == [1.0] * 6
+    assert to.chart.rows.labels == dict(enumerate(SIGNS[1::2].bincount().tolist()))
 
 
 def test_batches_of_another_shape_do_not_wait_together() -> None:

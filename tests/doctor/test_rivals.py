@@ -2,6 +2,8 @@
 
 # B samples, F numbers in each
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -63,6 +65,35 @@ def test_rows_of_nobody_are_no_fakes() -> None:
     assert rivals.chart.rivals == {}
 
 
+@pytest.mark.parametrize(
+    ("producer", "low", "high"), [("Sigmoid", 0.0, 1.0), ("Tanh", -1.0, 1.0), ("Softmax", 0.0, 1.0)]
+)
+@pytest.mark.parametrize("blur", [0.0, 0.1])
+def test_what_lies_beyond_what_the_generator_can_make_is_measured(
+    producer: str, low: float, high: float, blur: float
+) -> None:
+    rivals, fakes = Rivals(Chart(step=7)), low + (high - low) * torch.sigmoid(9 * noise(1.0))
+    reals, shown = REALS / 4 + noise(blur), fakes + noise(blur)
+    maker = Pass("maker", Inputs((FAKES,)), fakes, fakes, True, True, producer=producer)
+    judges = [one_pass("judge", x, torch.zeros(32, 1)) for x in (reals, shown)]
+    rivals.note([maker, judges[0]], game=True, step=6)
+    assert "reals out of reach" not in rivals.chart.rivals  # no fake has been seen, nor noise on it
+    rivals.note([maker, *reversed(judges)], game=True, step=7)
+    slack = 0.01 + float((shown - fakes).abs().max())
+    out = float(((reals < low - slack) | (reals > high + slack)).double().mean())
+    assert dict(rivals.chart.rivals["reals out of reach"]) == pytest.approx({7: out})
+    assert out > 0.1
+
+
+@pytest.mark.parametrize("producer", ["Relu", "Addmm", ""])
+def test_a_generator_without_an_upper_end_has_no_reach(producer: str) -> None:
+    rivals = Rivals(Chart())
+    maker = Pass("maker", Inputs((REALS,)), FAKES, FAKES, True, True, producer=producer)
+    rivals.note([maker, one_pass("judge", FAKES, torch.zeros(32, 1))], game=True, step=0)
+    assert "fakes believed" in rivals.chart.rivals
+    assert not any("out of reach" in name for name in rivals.chart.rivals)
+
+
 # Two networks in turn
 
 
@@ -95,6 +126,61 @@ def test_in_a_loop_fakes_and_reals_are_told_apart(mode: str) -> None:
     assert len(rivals["fakes"]) >= len(rivals["reals"]) >= 10
     assert max(v for _, v in rivals["fakes"][:10]) < 3 < 5 < min(v for _, v in rivals["reals"])
     assert not {"O10", "O12"} & set(doctor.report().codes())
+
+
+def squashed(reals: Callable[[], Tensor], blur: float = 0.0, last: nn.Module | None = None) -> Doctor:
+    """Thirty rounds with a generator that ends in a sigmoid, and reaches both of its ends."""
+    torch.manual_seed(0)
+    wide = nn.Linear(16, 6)
+    wide.weight.data *= 20
+    maker = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), wide, last or nn.Sigmoid())
+    judge = nn.Sequential(nn.Linear(6, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+    first, second = (torch.optim.Adam(m.parameters(), lr=1e-3, betas=(0.5, 0.999)) for m in (maker, judge))
+    ones, zeros, loss = torch.ones(32, 1), torch.zeros(32, 1), F.binary_cross_entropy_with_logits
+    with didact.watch({"maker": maker, "judge": judge}, [first, second], quiet=True) as doctor:
+        for _ in range(30):
+            fakes = maker(torch.randn(32, 2))
+            second.zero_grad()
+            fooled = loss(judge(fakes.detach() + noise(blur)), zeros)
+            (loss(judge(reals() + noise(blur)), ones) + fooled).backward()
+            second.step()
+            first.zero_grad()
+            loss(judge(fakes + noise(blur)), ones).backward()
+            first.step()
+    assert doctor.chart.errors == []
+    return doctor
+
+
+def signs() -> Tensor:
+    return noise(1.0).sign()
+
+
+def halves() -> Tensor:
+    return noise(1.0).sign().clamp(min=0)
+
+
+def test_real_rows_below_zero_are_out_of_reach_of_a_sigmoid() -> None:
+    doctor = squashed(signs)
+    out = [share for _, share in doctor.chart.rivals["reals out of reach"]]
+    assert sum(out) / len(out) == pytest.approx(0.5, abs=0.05)
+    report = doctor.report()
+    assert report.codes()[0] == "S04"
+    share = report.findings[0].evidence["share of real numbers that the generator cannot make"]
+    assert share == pytest.approx(sum(out) / len(out))
+
+
+@pytest.mark.parametrize(
+    ("reals", "blur", "last"),
+    [(halves, 0.0, None), (halves, 0.1, None), (signs, 0.0, nn.Tanh()), (signs, 0.1, nn.Tanh())],
+    ids=["sigmoid", "sigmoid and noise", "tanh", "tanh and noise"],
+)
+def test_real_rows_within_its_reach_are_not_whatever_noise_is_on_both(
+    reals: Callable[[], Tensor], blur: float, last: nn.Module | None
+) -> None:
+    doctor = squashed(reals, blur, last)
+    out = [share for _, share in doctor.chart.rivals["reals out of reach"]]
+    assert sum(out) / len(out) < 0.01
+    assert "S04" not in [finding.code for finding in doctor.report().findings]
 
 
 def test_fakes_that_are_detached_where_the_generator_learns() -> None:
@@ -177,6 +263,32 @@ def test_odd_settings_spoil_a_game_whose_fakes_are_too_close_or_too_far() -> Non
     assert optimisation.odd_settings(Case(made, LIMITS)) is None
 
 
+def test_a_critic_whose_losses_only_grow_has_no_bound() -> None:
+    def found(early: float, late: float, players: int = 2) -> Finding | None:
+        made = game(right=0.6)
+        made.by_group[1] = [(k, early if k < 200 else late) for k, _ in made.by_group[1]]
+        made.by_group = dict(list(made.by_group.items())[2 - players :])
+        return generalisation.overpowers(Case(made, LIMITS))
+
+    finding = found(1.0, 100.0)
+    assert finding is not None
+    assert (finding.code, finding.severity) == ("G02", "critical")
+    assert finding.evidence["median size of a player's loss in the second half"] == 100.0
+    assert "slope" in finding.fix
+    assert found(1.0, -100.0) is not None
+    assert found(100.0, 1.0) is None  # at the start alone
+    assert found(15.0, 15.0) is None
+    assert found(1.0, 100.0, players=1) is None  # a loss alone
+
+
+def test_there_is_nothing_to_overpower_where_all_fakes_are_one() -> None:
+    assert generalisation.overpowers(Case(game(0.3, right=1.0, judge_loss=0.01), LIMITS)) is not None
+    one = game(0.01, right=1.0, judge_loss=0.01)
+    assert generalisation.overpowers(Case(one, LIMITS)) is None
+    one.rivals["fakes"][0] = (0, 1.0)  # it was another thing at first
+    assert generalisation.overpowers(Case(one, LIMITS)) is not None
+
+
 def fooled(share: float) -> Chart:
     made = game()
     made.rivals["fakes believed"] = [(step, share) for step in range(10)]
@@ -199,6 +311,21 @@ def test_a_judge_that_is_told_the_same_of_all() -> None:
     alone = Chart(step=200, losses=[(k, 1.0) for k in range(200)])
     assert told(alone, 10, {1.0}, parts=0) is not None
     assert told(alone, 40, {1.0}, parts=20) is None  # another part may tell them apart
+
+
+@pytest.mark.parametrize(
+    ("reals", "looks", "found"),
+    [
+        (0.3, 10, True),
+        (0.3, 2, False),
+        (0.005, 10, False),
+    ],
+)
+def test_real_rows_that_are_out_of_reach(reals: float, looks: int, found: bool) -> None:
+    made = game()
+    made.rivals["reals out of reach"] = [(k, reals) for k in range(looks)]
+    finding = losses.out_of_reach(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("S04" if found else "")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from didact.doctor.chart import Rows
+from didact.doctor.chart import Chart, Rows
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+from didact.doctor.limits import LIMITS
 from didact.doctor.rows import Register, chance, fingerprints
+from didact.doctor.rules import data
+from didact.doctor.rules.labels import visible
 from didact.doctor.rules.neighbours import neighbours, told_by_each
 
 
@@ -96,13 +101,118 @@ def test_order_of_labels():
 
 def test_targets_that_are_the_inputs_and_those_one_step_on():
     register, tokens = Register(Rows()), torch.randint(9, (4, 12))
-    register.looks_into(tokens[:, :-1], tokens[:, 1:])
+    register.looks_into([tokens[:, :-1]], tokens[:, 1:])
     assert (register.rows.shifted, register.rows.visible[0] < 0.5) == (1, True)
-    register.looks_into(tokens.T[:-1], tokens.T[1:].flatten())
+    register.looks_into([tokens.T[:-1]], tokens.T[1:].flatten())
     assert register.rows.shifted == 0
     register.rows.visible.pop()
-    register.looks_into(tokens, tokens.flatten())
+    register.looks_into([tokens], tokens.flatten())
     assert register.rows.visible[1] == 1.0
+
+
+SOURCE, TARGET = (torch.randint(9, (4, n), generator=torch.Generator().manual_seed(n)) for n in (7, 6))
+
+
+def one_place_back(target: torch.Tensor) -> torch.Tensor:
+    """What a decoder is given: a word to begin with, and all but the last of those it has to say, (B, T)."""
+    return torch.cat([torch.full((len(target), 1), 9), target[:, :-1]], 1)
+
+
+@pytest.mark.parametrize("time_first", [False, True])
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_words_of_a_decoder_are_the_targets_one_place_back(time_first: bool, flat: bool) -> None:
+    source, words, target = (
+        rows.T if time_first else rows for rows in (SOURCE, one_place_back(TARGET), TARGET)
+    )
+    register = Register(Rows())
+    register.looks_into([source, words], target.flatten() if flat else target)
+    assert register.given_away == {1}
+    assert register.rows.told[0] < 0.5
+    assert torch.equal(register.by_row(target.flatten()), TARGET)
+    assert (register.rows.visible, register.rows.shifted) == ([], None)
+
+
+def test_flattened_targets_stay_as_they_are_where_nothing_tells_their_shape() -> None:
+    register, flat = Register(Rows()), TARGET.flatten()
+    assert register.by_row(flat) is flat
+    register.looks_into([SOURCE, one_place_back(TARGET)], TARGET)
+    assert register.by_row(flat[:-1]).shape == (23,)
+    assert register.by_row(TARGET) is TARGET
+
+
+@pytest.mark.parametrize(
+    "part",
+    [torch.randint(9, (4, 6)), one_place_back(TARGET).float(), one_place_back(TARGET)[:, :5], torch.ones(4)],
+    ids=["others", "numbers", "fewer", "lengths"],
+)
+def test_other_parts_are_not_given_away(part: torch.Tensor) -> None:
+    register = Register(Rows())
+    register.looks_into([SOURCE, part], TARGET)
+    assert register.given_away == set()
+    assert all(share < 0.5 for share in register.rows.told)
+
+
+def test_a_decoder_that_is_given_what_it_has_to_say() -> None:
+    def found(words: list[torch.Tensor]) -> Finding | None:
+        register = Register(Rows())
+        for each in words:
+            register.looks_into([SOURCE, each], TARGET.flatten())
+        assert register.rows.told == pytest.approx(
+            [float((each == TARGET).double().mean()) for each in words]
+        )
+        return visible(Case(Chart(rows=register.rows), LIMITS))
+
+    finding = found([TARGET] * 2)
+    assert finding is not None
+    assert (finding.code, finding.severity) == ("L03", "critical")
+    assert found([TARGET]) is None  # once may be chance
+    assert found([TARGET, one_place_back(TARGET)]) is None
+
+
+def columns(on: list[float], val: list[float], rows: int = 1000) -> Rows:
+    """Labels that are on for such shares of the rows of training, and of a hundred rows of validation."""
+    register = Register(Rows(train_seen=rows))
+    for shares, count, training in ((on, rows, True), (val, 100, False)):
+        places = torch.arange(count)[:, None] / count
+        for part in (places < torch.tensor(shares)).float().split(50):
+            register.labels(part, training)
+    return register.rows
+
+
+def test_several_labels_of_a_row_are_counted_one_by_one() -> None:
+    rows = columns([0.5, 0.0, 0.1], [0.2, 0.3, 0.0])
+    assert rows.columns == {0: 500, 1: 0, 2: 100}
+    assert rows.val_columns == {0: 20, 1: 30, 2: 0}
+    assert (rows.labels, rows.levels) == ({}, [])
+    register = Register(Rows())
+    for others in (torch.rand(9, 3), torch.zeros(9, 65), torch.zeros(9, 3, 2), 2 * torch.ones(9, 3)):
+        register.labels(others, training=True)
+    assert register.rows.columns == {}
+
+
+def test_a_label_of_several_that_training_never_has() -> None:
+    def found(rows: Rows) -> Finding | None:
+        return data.not_representative(Case(Chart(rows=rows), LIMITS))
+
+    finding = found(columns([0.5, 0.0, 0.1], [0.2, 0.05, 0.0]))
+    assert finding is not None
+    assert (finding.code, finding.where) == ("D04", "label 1: never met in training")
+    assert (finding.evidence["labels in training"], finding.evidence["never on"]) == (2, 1)
+    assert found(columns([0.5, 0.0, 0.1], [0.2, 0.04, 0.0])) is None  # four rows of a hundred
+    assert found(columns([0.5, 0.002, 0.1], [0.2, 0.9, 0.0])) is None
+    assert found(columns([0.5, 0.0, 0.1], [0.2, 0.9, 0.0], rows=400)) is None  # it may come yet
+
+
+@pytest.mark.parametrize("at_odds", [False, True])
+def test_rows_met_twice_in_one_epoch_may_be_at_odds(at_odds: bool) -> None:
+    register, x = Register(Rows()), torch.arange(50.0)[:, None].repeat(1, 3)
+    x[40:] = x[:10]  # ten of the fifty are copies
+    y = torch.arange(50)
+    y[40:] = y[:10] + at_odds
+    for at in (slice(25), slice(25, 50)):
+        register.train(x[at], y[at], fingerprints(x[at]))
+    rows = register.rows
+    assert (rows.repeated, rows.at_odds, rows.again) == (10, 10 * at_odds, 0)
 
 
 def test_neighbours_and_the_feature_that_tells():

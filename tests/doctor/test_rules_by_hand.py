@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import didact
 from didact.doctor.chart import Chart, Epoch, Look, Pairing, Rows, Weight
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
@@ -16,6 +17,7 @@ from didact.doctor.pairing import note
 from didact.doctor.rows import Register
 from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation, preprocessing
 from didact.doctor.taps import LossCall
+from didact.doctor.verdict import LAST, conclude
 
 UPDATES = 200
 FALLS = [2.0, 1.0, 0.6, 0.3, 0.2, 0.1, 0.05, 0.02]
@@ -78,6 +80,124 @@ def test_several_quantities_that_go_with_nothing(related: bool) -> None:
     assert labels.unrelated(Case(numbers(chart(FALLS, FALLS)), LIMITS)) is None
 
 
+@pytest.mark.parametrize(("new", "code"), [(0, "L02"), (30, "L02"), (100, "P03"), (180, "P03"), (199, "L02")])
+def test_rows_that_come_back_in_a_few_ways_may_no_longer_be_what_they_are_said_to_be(
+    new: int, code: str
+) -> None:
+    made = renewed(chart(FLAT, FLAT), new)
+    made.probes["by heart"] = 0.01
+    found = labels.only_by_heart(Case(made, LIMITS))
+    assert found is not None
+    assert (found.code, found.severity) == (code, "warning")
+    made.probes["by heart"] = 2.2
+    assert labels.only_by_heart(Case(made, LIMITS)) is None
+
+
+# L01, L04: labels that change, or are wrong in training
+
+
+@pytest.mark.parametrize(
+    ("again", "changed", "repeated", "at_odds", "found"),
+    [
+        (100, 30, 0, 0, True),
+        (100, 10, 0, 0, False),
+        (40, 30, 0, 0, False),
+        (100, 30, 300, 0, True),  # copies, all of one label
+        (100, 30, 300, 100, False),  # rows that are equal and labelled otherwise from the start
+        (100, 30, 300, 10, True),
+    ],
+)
+def test_labels_that_are_ambiguous_from_the_start_have_not_changed(
+    again: int, changed: int, repeated: int, at_odds: int, found: bool
+) -> None:
+    made = chart(FLAT, FLAT)
+    made.rows = Rows(train=set(range(1000)), again=again, changed=changed, repeated=repeated, at_odds=at_odds)
+    finding = labels.out_of_step(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("L01" if found else "")
+
+
+def answered(
+    trained: float = 0.5,
+    val: list[float] | float = 0.8,
+    train: list[float] | float = 1.5,
+    rows: int = 400,
+    dropout: float = 0.0,
+    others: dict[int, int] | None = None,
+    new: int = 0,
+    surer: float = math.nan,
+) -> Finding | None:
+    """What is said of eight epochs with such accuracies; ``others``: labels of validation."""
+    loss = train if isinstance(train, list) else [train] * 8
+    made = renewed(chart(loss, loss), new)
+    for k, epoch in enumerate(made.epochs):
+        epoch.train_accuracy, epoch.val_rows = trained, rows
+        epoch.val_accuracy = val[k] if isinstance(val, list) else val
+    made.dropout, made.surer = dropout, [(k, surer, 0.99) for k in range(3)]
+    made.rows.labels, made.rows.val_labels = {0: 500, 1: 500}, others or {0: 200, 1: 200}
+    return labels.noisy(Case(made, LIMITS))
+
+
+def test_validation_that_is_labelled_better_than_training() -> None:
+    found = answered()
+    assert found is not None
+    assert (found.code, found.severity) == ("L04", "warning")
+    assert found.evidence["validation accuracy over that of the next epoch of training"] == pytest.approx(0.3)
+    assert found.evidence["epochs"] == "7 of 7"
+    assert answered(val=0.6) is None
+    assert answered(rows=10) is None  # by chance
+    assert answered(val=[0.8] * 2 + [0.5] * 6) is None  # in two epochs
+    assert answered(val=[0.8] * 5 + [0.5] * 3) is not None
+    assert answered(others={0: 250, 1: 150}) is not None
+    assert answered(others={0: 270, 1: 130}) is None  # of other shares of the classes
+    assert answered(new=100) is None  # rows are changed at random
+    assert answered(dropout=0.5) is not None
+    assert answered(dropout=0.5, val=0.7) is None
+    assert answered(dropout=0.6) is None
+    assert answered(surer=0.6) is not None
+    assert answered(surer=0.9) is None  # the rows that are answered wrong are merely hard
+
+
+def test_wrong_labels_learned_by_heart_cost_validation() -> None:
+    paid = [0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.75, 0.7]
+    assert answered(val=paid, train=FALLS) is not None
+    assert answered(val=0.8, train=FALLS) is None  # training caught up, and validation is none the worse
+
+
+def wrong_and_sure(
+    surer: float = 0.55, right: float = 0.6, windows: int = 3, loss: float = 1.5, new: int = 0
+) -> Chart:
+    """Ten classes, and windows in which right answers are surer than wrong ones so often."""
+    made = renewed(chart([loss] * 8, [loss] * 8), new)
+    made.rows.labels = dict.fromkeys(range(10), 100)
+    made.surer = [(k, surer, right) for k in range(windows)]
+    return made
+
+
+def test_errors_that_look_like_no_errors() -> None:
+    def found(made: Chart) -> Finding | None:
+        return labels.noisy(Case(made, LIMITS))
+
+    finding = found(wrong_and_sure())
+    assert finding is not None
+    assert (finding.code, finding.severity) == ("L04", "warning")
+    assert finding.evidence["surer of a right answer than of a wrong one"] == 0.55
+    assert found(wrong_and_sure(surer=0.75)) is None
+    assert found(wrong_and_sure(surer=math.nan)) is None
+    assert found(wrong_and_sure(right=0.9)) is None  # too few errors
+    assert found(wrong_and_sure(right=0.3)) is None  # nearly all are
+    assert found(wrong_and_sure(windows=2)) is None
+    assert found(wrong_and_sure(loss=2.2)) is None
+    assert found(wrong_and_sure(loss=0.5)) is None
+    assert found(wrong_and_sure(surer=0.63)) is not None
+    assert found(wrong_and_sure(surer=0.63, new=100)) is None  # rows that are changed are harder
+    words = wrong_and_sure()
+    words.rows.visible = [0.1]
+    assert found(words) is None
+    dropped = wrong_and_sure()
+    dropped.dropout = 0.6
+    assert found(dropped) is None
+
+
 # R01, D07, P02
 
 
@@ -123,6 +243,138 @@ def test_a_few_features_of_many_may_tell_the_label() -> None:
     assert leaked(features=10, telling=2) is None
     assert leaked(features=40, telling=0) is None
     assert leaked(features=40, telling=2, second=0.98) is None  # what tells is no exception
+
+
+@pytest.mark.parametrize(
+    ("features", "values", "found"),
+    [(30, 4, True), (5, 4, False), (20, 2, False), (40, 2, True), (1, 1000, True)],
+)
+def test_rows_of_which_many_features_would_have_to_agree_are_copies(
+    features: int, values: int, found: bool
+) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.integers(values, size=(400, features)).astype(np.float32)
+    made = Chart(rows=Rows(inputs=x, train=set(range(1000)), repeated=30))
+    made.probes["overlap"] = (0.05, 20, 400)
+    finding = data.overlap(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("D06" if found else "")
+    made.probes["overlap"] = (0.2, 80, 400)  # far more than training rows repeat one another
+    assert data.overlap(Case(made, LIMITS)) is not None
+    made.epochs, made.rows.val = [Epoch(10, val_rows=400)], set(range(350))  # which has twins of its own
+    assert (data.overlap(Case(made, LIMITS)) is not None) == found
+    made.probes["overlap"] = (0.005, 2, 400)
+    assert data.overlap(Case(made, LIMITS)) is None
+
+
+def test_words_agree_by_nature() -> None:
+    x = np.random.default_rng(0).integers(4, size=(400, 30)).astype(np.float32)
+    for tokens in (False, True):
+        rows = Rows(inputs=x, tokens=tokens, train=set(range(1000)), repeated=30)
+        made = Chart(rows=rows, probes={"overlap": (0.05, 20, 400)})
+        assert (data.overlap(Case(made, LIMITS)) is None) == tokens
+    made.rows.inputs = None
+    assert data.overlap(Case(made, LIMITS)) is None
+
+
+def moments(
+    mean: float = 0.0, wider: float = 1.0, narrower: float = 1.0, rows: int = 1000
+) -> dict[str, tuple[int, np.ndarray, np.ndarray]]:
+    """Twelve features; in validation five are so much wider and five so much narrower, two as they were."""
+    std = np.array([wider] * 5 + [narrower] * 5 + [1.0] * 2)
+    return {
+        "train": (rows, np.zeros(12), rows * np.ones(12)),
+        "val": (rows, mean * np.ones(12), rows * std**2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wider", "narrower", "found"),
+    [(4.0, 0.25, True), (4.0, 4.0, True), (0.25, 0.25, True), (1.8, 0.6, False), (4.0, 1.0, False)],
+)
+def test_features_of_which_half_are_wider_and_half_narrower(
+    wider: float, narrower: float, found: bool
+) -> None:
+    made = chart(FLAT, FLAT)
+    made.rows.val, made.rows.moments = set(range(100)), moments(wider=wider, narrower=narrower)
+    finding = preprocessing.differs(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("P02" if found else "")
+
+
+def renewed(made: Chart, new: int, first: int = 200) -> Chart:
+    """Two hundred rows an epoch: of the first so many are different, of each later one so many are new."""
+    for k, epoch in enumerate(made.epochs):
+        epoch.step = 10 * (k + 1)
+        epoch.met = (200 * (k + 1), first + k * new)
+    return made
+
+
+def augmented(
+    mean: float = 0.3, new: int = 100, rows: int = 1000, first: int = 200, val: float = math.nan
+) -> Chart:
+    """Rows that are changed at random: validation has another mean, in deviations, or is answered so."""
+    made = renewed(chart([1.5] * 8, [1.5] * 8, (0.5, val)), new, first)
+    made.rows.moments, made.rows.labels = moments(mean, rows=rows), dict.fromkeys(range(10), 100)
+    return made
+
+
+def hard(made: Chart) -> Finding | None:
+    return preprocessing.hard_augmentation(Case(made, LIMITS))
+
+
+def test_rows_that_are_renewed_and_whose_means_lie_far_from_those_of_validation() -> None:
+    found = hard(augmented())
+    assert found is not None
+    assert (found.code, found.severity) == ("P03", "warning")
+    assert found.evidence["distance of the means, in variances of a feature"] == pytest.approx(0.09)
+    assert hard(augmented(mean=0.1)) is None
+    assert hard(augmented(new=30)) is None  # of two hundred
+    assert hard(augmented(new=200)) is not None
+    assert hard(augmented(rows=99)) is None
+    assert hard(augmented(first=150)) is None  # drawn with repetition
+    assert hard(augmented(val=0.9)) is None  # it does no harm
+    assert hard(augmented(val=0.8)) is not None
+    same = chart([1.5] * 8, [1.5] * 8)
+    same.rows.moments = moments(mean=0.3)
+    assert hard(same) is None  # the same rows again and again
+    numbered = numbers(augmented())
+    assert hard(numbered) is None
+
+
+def test_rows_that_are_renewed_and_answered_worse_than_those_of_validation() -> None:
+    def found(val: float, new: int = 100, dropout: int = 0) -> Finding | None:
+        made = augmented(mean=0.0, val=val, new=new)
+        made.modules["dropout"] = dropout
+        for epoch in made.epochs:
+            epoch.measured = True
+        return hard(made)
+
+    finding = found(0.8)
+    assert finding is not None
+    assert dict(finding.evidence) == {"validation accuracy": 0.8, "training accuracy": 0.5}
+    assert found(0.65) is None
+    assert found(0.8, new=0) is None
+    assert found(0.8, dropout=1) is None
+    assert found(0.99) is None
+
+
+@pytest.mark.parametrize(
+    ("mean", "val", "new", "others", "found"),
+    [
+        (0.3, 2.0, 0, 100, True),
+        (0.1, 2.0, 0, 100, False),
+        (0.3, 1.8, 0, 100, False),  # answered as well
+        (0.3, 2.0, 100, 100, False),  # rows are changed at random
+        (0.3, 2.0, 0, 500, False),  # of other shares of the classes
+    ],
+)
+def test_rows_of_validation_that_lie_elsewhere(
+    mean: float, val: float, new: int, others: int, found: bool
+) -> None:
+    made = renewed(chart([1.5] * 8, [val] * 8), new)
+    made.rows.moments, made.rows.labels = moments(mean), dict.fromkeys(range(10), 100)
+    made.rows.val_labels = {0: others} | dict.fromkeys(range(1, 10), 100)
+    finding = data.of_another_kind(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("D04" if found else "")
 
 
 def words(val: dict[int, int], train: list[float] = FLAT) -> Finding | None:
@@ -179,6 +431,107 @@ def test_large_steps_from_tiny_weights_are_no_large_rate() -> None:
     assert optimisation.rate_too_high(started(0.1, 2.3, ratio=0.5)) is not None
     assert optimisation.rate_too_high(started(0.01, 2.3, ratio=0.5)) is None
     assert optimisation.rate_too_high(started(0.01, 9.0, ratio=0.5)) is not None  # it rose
+
+
+def test_a_rate_that_may_be_too_high_is_asked_last() -> None:
+    def codes(made: Chart) -> list[str]:
+        return [finding.code for finding in conclude(made) if finding.severity != "hint"]
+
+    case = started(1.0, 1.8, ratio=0.1)
+    assert optimisation.rate_too_high(case) is None
+    found = optimisation.perhaps_too_high(case)
+    assert found is not None
+    assert (found.code, found.severity, found.fix) == ("O01", "critical", "lr=0.01: a tenth of 0.1")
+    assert codes(case.chart) == ["O01"]
+    other = started(1.0, 1.8, ratio=0.1).chart
+    other.counts["updates in evaluation mode"] = 100
+    assert codes(other) == ["E02"]  # whatever else is found explains it
+    assert LAST[-1] == ("O01", optimisation.perhaps_too_high)
+
+
+def test_a_rate_that_may_be_too_high_has_large_updates_and_learns_little() -> None:
+    def found(loss: float, ratio: float, gain: float = 1.0, heart: float = math.nan) -> bool:
+        case = started(gain, loss, ratio)
+        case.chart.probes |= {"by heart": heart} if math.isfinite(heart) else {}
+        return optimisation.perhaps_too_high(case) is not None
+
+    assert found(1.8, 0.1)
+    assert not found(1.8, 0.04)
+    assert not found(1.5, 0.1)
+    assert not found(1.8, 0.1, gain=0.01)  # born tiny
+    assert not found(2.2, 0.1)  # it is stuck, and nobody tried one batch by heart
+    assert found(2.2, 0.1, heart=0.01)
+
+
+def test_a_loss_that_is_never_differentiated() -> None:
+    def found(updates: int = 40, zero: int = 3, backwards: int = 0) -> Finding | None:
+        made = Chart(step=updates, backwards=backwards, counts={"gradient zero": zero})
+        return optimisation.detached(Case(made, LIMITS))
+
+    finding = found()
+    assert finding is not None
+    assert (finding.code, finding.severity, finding.where) == ("O10", "critical", "the loss itself")
+    assert dict(finding.evidence) == {"updates": 40, "backward passes": 0}
+    assert found(updates=39) is None
+    assert found(zero=2) is None
+    assert found(backwards=1) is None
+
+
+def test_a_loop_without_a_backward_is_told() -> None:
+    torch.manual_seed(0)
+    model, x = torch.nn.Linear(4, 2), torch.randn(32, 4)
+    optimizer = torch.optim.Adam(model.parameters())
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(45):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), (x[:, 0] > 0).long())
+            optimizer.step()
+    report = doctor.report()
+    assert (doctor.chart.errors, report.codes()) == ([], ["O10"])
+    assert report.findings[0].evidence["backward passes"] == 0
+
+
+def test_gradients_of_which_some_came_are_not_gone() -> None:
+    made = chart(FLAT, FLAT)
+    made.backwards, made.counts = 200, {"gradients gone before the step": 5, "loss without a graph": 5}
+    made.weights = [Weight("layer", "linear", (4, 4), 4, 0.5, False, False, True, True)]
+    assert optimisation.detached(Case(made, LIMITS)) is None
+    made.weights[0].received = 1
+    assert optimisation.detached(Case(made, LIMITS)) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "keeps", "found"),
+    [
+        ("mse", 2.3, 0.97, True),
+        ("mse", 2.3, 0.985, False),
+        ("mse", 1.3, 0.94, True),
+        ("mse", 1.3, 0.96, False),  # slowly, near the end
+        ("mse", 0.9, 0.94, False),  # less than a third is left
+        ("l1", 2.3, 0.97, True),
+        ("l1", 1.7, 0.94, False),  # no squares: half is little
+        ("mse", 1.7, 0.94, True),
+    ],
+)
+def test_losses_that_fall_fast_enough_to_go_on(kind: str, start: float, keeps: float, found: bool) -> None:
+    curve = [start * keeps**k for k in range(8)]
+    finding = generalisation.underfits(Case(numbers(chart(curve, curve), kind), LIMITS))
+    assert (finding.code if finding else "") == ("R03" if found else "")
+    rises = [*curve[:-1], curve[-2]]
+    assert generalisation.underfits(Case(numbers(chart(curve, rises), kind), LIMITS)) is None
+
+
+@pytest.mark.parametrize(
+    ("reach", "attention", "loss", "found"),
+    [(0.0, 1, 2.3, True), (0.0, 1, 1.0, False), (0.0, 0, 2.3, False), (0.1, 1, 2.3, False)],
+)
+def test_attention_that_never_hears_its_own_row(
+    reach: float, attention: int, loss: float, found: bool
+) -> None:
+    made = chart([loss] * 8, [loss] * 8)
+    made.probes, made.modules = {"reach": reach, "mixing": 0.0}, {"attention": attention}
+    finding = layers.mixing(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("A04" if found else "")
 
 
 @pytest.mark.parametrize("module", ["recurrent", "attention", ""])
@@ -286,6 +639,33 @@ def test_a_metric_that_moves_by_less_than_a_hundredth_of_itself() -> None:
     assert (found.code, found.where) == ("E04", "f1")
     assert contradiction((0.5 + 0.02 * rises).tolist()) is None
     assert contradiction((0.99 + 0.004 * rises).tolist()) is None  # it has nowhere to go
+
+
+FALLS_HALF = [2.0, 1.5, 1.2, 1.0, 0.9, 0.8, 0.8, 0.8]  # of 2.3
+
+
+def perfect(
+    told: list[float], val: list[float] = FALLS_HALF, kind: str = "mse", name: str = "val r2"
+) -> Finding | None:
+    made = chart(val, val) if kind == "classes" else numbers(chart(val, val), kind)
+    for epoch, value in zip(made.epochs, told, strict=True):
+        epoch.told = {name: value}
+    return generalisation.contradicts(Case(made, LIMITS))
+
+
+def test_a_metric_that_is_perfect_while_a_good_part_of_the_variance_is_left() -> None:
+    good = [0.2, 0.9, *[0.99] * 6]
+    found = perfect(good)
+    assert found is not None
+    assert (found.code, found.where, found.evidence["the metric says"]) == ("E04", "r2", 0.99)
+    assert found.evidence["validation loss left of ignorance"] == pytest.approx(0.8 / 2.3)
+    assert perfect(good, kind="smooth_l1") is not None
+    assert perfect(good, kind="l1") is None  # of which a share says little
+    assert perfect(good, kind="classes") is None
+    assert perfect(good, val=FALLS) is None  # it is perfect
+    assert perfect([0.2, 0.5, 0.9, *[0.99] * 5]) is None
+    assert perfect([*good[:-1], 1.01]) is None
+    assert perfect(good, val=[2.0] * 8) is None  # nothing was learned, and the metric knows better
 
 
 @pytest.mark.parametrize(

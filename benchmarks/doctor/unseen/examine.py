@@ -45,6 +45,9 @@ TASKS = (
     *("faces", "wells", "reviews", "letters", "sprites"),
     *("tides", "notes", "claims", "pairs", "two_heads"),
     *("weather", "blobs_net", "spam", "ring"),
+    *("wines", "houses", "citations", "digits_gan", "distil", "denoise"),
+    *("reverse", "regions", "ratings", "patches", "tags", "recall"),
+    *("tumours", "strokes", "poems", "moons", "glyphs", "sugar"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

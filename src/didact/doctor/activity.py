@@ -12,6 +12,7 @@ from didact.doctor.operations import ACTIVATIONS, CONVOLUTIONS
 from didact.doctor.passes import Pass
 
 WINDOW = (160, 4)  # rows and batches after which a unit that never fired counts as dead
+MANY = 12  # batches that do with half as many rows
 MOST = 200  # activations that are followed
 STEEP = {"sigmoid": (0.02, 0.98), "tanh": (-0.96, 0.96)}
 CUT_OFF = ("relu", "relu6", "threshold")  # those whose units can die
@@ -69,14 +70,14 @@ class Activity:
 
     def _count_firing(self, key: tuple[str, int], activation: Activation, units: Tensor) -> None:
         """How many rows each unit fires for, over a window of batches; units (B, U)."""
-        fires = (units > 0).double().sum(0)
+        fires = (units > 0).sum(0)
         activation.units = units.shape[1]
         total, rows, batches = self.fired.get(key, (torch.zeros_like(fires), 0, 0))
         if total.shape != fires.shape:
             return
         total, rows, batches = total + fires, rows + len(units), batches + 1
-        if rows >= WINDOW[0] and batches >= WINDOW[1]:
+        if (rows >= WINDOW[0] and batches >= WINDOW[1]) or (rows >= WINDOW[0] / 2 and batches >= MANY):
             activation.dead.append((self.chart.step, float((total == 0).double().mean())))
-            activation.alive = (total / rows).tolist()
+            activation.alive = (total.double() / rows).tolist()
             total, rows, batches = torch.zeros_like(fires), 0, 0
         self.fired[key] = total, rows, batches

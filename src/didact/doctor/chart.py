@@ -115,6 +115,7 @@ class Epoch:
     in_train: tuple[float, float] | None = None  # (loss, accuracy) of one kept batch, training mode
     in_eval: tuple[float, float] | None = None
     predicted: list[int] = field(default_factory=list)  # answers of each class in validation, else training
+    met: tuple[int, int] = (0, 0)  # rows of training that were read so far, and different ones among them
 
 
 @dataclass
@@ -133,6 +134,7 @@ class Rows:
     inputs: np.ndarray | None = None
     targets: np.ndarray | None = None
     integer: bool = False
+    ignored: int = -100  # the class number of places that do not count
     table: bool = False
     tokens: bool = False
     words: dict[int, int] = field(default_factory=dict)  # whole numbers that inputs of training are made of
@@ -140,7 +142,8 @@ class Rows:
     late: tuple[np.ndarray, np.ndarray] | None = None  # inputs and targets of the last batches that were read
     train: set[int] = field(default_factory=set)
     train_seen: int = 0
-    repeated: int = 0  # rows met twice in the first epoch
+    repeated: int = 0  # rows met twice in the first epoch,
+    at_odds: int = 0  # and with another target than before
     val: set[int] = field(default_factory=set)
     again: int = 0
     changed: int = 0
@@ -148,11 +151,14 @@ class Rows:
     order: list[float] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # of batches
     levels: list[tuple[int, float, float]] = field(default_factory=list)  # rows, mean and variance of targets
+    columns: dict[int, float] = field(default_factory=dict)  # rows with each of several labels
+    val_columns: dict[int, float] = field(default_factory=dict)
     labels: dict[int, int] = field(default_factory=dict)
     val_labels: dict[int, int] = field(default_factory=dict)
     moments: dict[str, tuple[int, np.ndarray, np.ndarray]] = field(default_factory=dict)  # n, mean, m2
     not_finite: dict[str, Any] = field(default_factory=dict)
     visible: list[float] = field(default_factory=list)  # share of targets equal to the input at their place
+    told: list[float] = field(default_factory=list)  # the same of an input of their shape beside the first
     shifted: int | None = None  # the axis along which targets are the inputs, one place on
 
 
@@ -183,6 +189,9 @@ class Chart:
     counts: dict[str, int] = field(default_factory=dict)  # events: see the rules that read them
     where: dict[str, str] = field(default_factory=dict)  # for counts: the first place
     accuracy: Series = field(default_factory=list)  # of training batches, as they are met
+    surer: list[tuple[int, float, float]] = field(
+        default_factory=list
+    )  # step; how often right answers of training were surer than wrong ones; share of right ones
     rivals: dict[str, Series] = field(default_factory=dict)  # of a game: spread, judge ...
     latent: list[tuple[int, float]] = field(default_factory=list)  # step, share of latent axes unused
     seconds: Series = field(default_factory=list)  # of a step

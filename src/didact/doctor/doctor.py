@@ -148,7 +148,7 @@ class Doctor:
     def close(self) -> None:
         """Stop watching: every hook and tap is taken away. ``report`` still works."""
         self._try(self._settle)
-        if self.observer.epochs.validation.passes and self.observer.epochs.updates:
+        if self.observer.epochs.validation.passes and self.observer.epochs.validated:
             self._try(self.observer.close_epoch, {}, {})
         self._try(self._look_closer)
         self._stack.close()

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from didact.doctor.chart import Chart, Epoch
 from didact.doctor.pace import Pace
-from didact.doctor.passes import Pass, Tally, lax_modules, right_answers
+from didact.doctor.passes import Pass, Tally, lax_modules, right_answers, that_count
 from didact.doctor.probes import Inputs, answer_of, shaped_as, untouched
 from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
 
 FEWEST = 20  # different rows that make a validation
+BRIEF = 5  # updates that are an epoch where all rows are in each of them, and each is validated
+UNSCORED = 500  # batches of a validation whose answers wait to be compared
 ROWS = 5000  # of a validation that are compared with those trained on
 KEEP = 5_000_000  # numbers of a batch that is kept to be scored again
 
@@ -33,13 +35,22 @@ class Epochs:
         self.told = False
         self.updates = 0
         self.first: tuple[nn.Module, Inputs, LossCall] | None = None
-        self.unscored: Tensor | None = None  # the last answer of a validation, until it is compared
+        self.unscored: list[Tensor] = []  # answers of a validation, until they are compared
+        self.of_some: tuple[Tensor, Tensor, Tensor] | None = None  # answers under a mask, right ones, labels
         self.kept: tuple[nn.Module, Inputs, LossCall] | None = None  # the same, while it can be scored
+
+    @property
+    def validated(self) -> bool:
+        """Whether the passes without gradients since the last updates were a validation."""
+        at = self.validation
+        scored = at.answers > 0 or at.count > 0 or self.of_some is not None
+        return self.updates >= 3 or (self.updates > 0 and (at.passes >= 2 or scored))
 
     # A validation
 
     def looked(self, model: nn.Module, one: Pass) -> None:
         """A pass without gradients: part of a validation, unless an update follows at once."""
+        self._count_some()
         at, x = self.validation, one.inputs.rows
         at.passes += 1
         closely = at.phases < 2 or self.pace.affordable()
@@ -49,22 +60,23 @@ class Epochs:
                 at.lax += bool(lax)
                 at.where = at.where or ((lax[0] or one.name) if lax else "")
             if closely and x is not None and x.dim() > 1:
-                if at.rows < ROWS and (identity := one.inputs.identity) is not None:
+                if at.rows < ROWS and (identity := one.inputs.identity(self.register.given_away)) is not None:
                     self.register.validate(x, identity)
                 if x.is_floating_point():
                     self.register.moments(x, training=False)
         at.rows += len(x) if x is not None else 0
-        self.unscored = one.answer
+        self.unscored = [*self.unscored[-UNSCORED:], one.answer]
 
     def scored(self, call: LossCall) -> None:
         """A loss without a graph."""
         rows = call.given.shape[0] if call.given.dim() else 1
         self.validation.add_loss(float(call.value) / (rows if call.reduction == "sum" else 1), rows)
-        given, self.unscored = self.unscored, None
+        given, self.unscored = self.unscored, []
         with self.pace.clocked():
             right = right_answers(call.given, call.target)
             if right:
-                self.validation.add_answers(*right)
+                counts = that_count(right[0], call.target, call.ignored)
+                self.validation.add_answers(right[0][counts], right[1][counts])
             else:
                 self.unscored = given
             if self.validation.phases < 2 or self.pace.affordable():
@@ -72,30 +84,47 @@ class Epochs:
 
     def compared(self, one: Tensor, other: Tensor) -> None:
         """Two tensors of one shape, of which one may hold the answers and the other what they should be."""
-        given, self.unscored = self.unscored, None  # what we compare ourselves is heard too
-        if given is None or not self.validation.passes:
+        waiting, self.unscored = self.unscored, []  # what we compare ourselves is heard too
+        if not waiting or not self.validation.passes:
             return
         with self.pace.clocked():
+            given = waiting[-1] if len(waiting) == 1 or not _all_of(waiting, one) else torch.cat(waiting)
             for answers, truth in ((one, other), (other, one)):
                 right = _said_so(answers, truth, given)
+                if right is not None and right[0].shape[:1] < given.shape[:1]:
+                    self.of_some = *right, truth
+                    break
                 if right is not None:
-                    self.validation.add_answers(*right)
-                    if self.validation.phases < 2 or self.pace.affordable():
-                        self.register.labels(truth, training=False)
+                    self._count(*right, truth)
                     return
-        self.unscored = given
+        self.unscored = waiting
+
+    def _count(self, answers: Tensor, correct: Tensor, truth: Tensor) -> None:
+        counts = that_count(answers, truth, self.chart.rows.ignored)
+        self.validation.add_answers(answers[counts], correct[counts])
+        if self.validation.phases < 2 or self.pace.affordable():
+            self.register.labels(truth, training=False)
+
+    def _count_some(self) -> None:
+        """Several masks may be laid over one pass: the last is that of the validation."""
+        found, self.of_some = self.of_some, None
+        if found is not None:
+            self._count(*found)
 
     def learning_again(self) -> None:
         """A backward after passes without gradients: they were a validation if updates lay before them.
 
         In a game of two networks, or where a model supplies others, every update has such passes.
         """
+        self._count_some()
         at = self.validation
         if not at.passes:
             return
-        if self.updates >= 3 or (self.updates and at.passes >= 2):
+        scored = at.answers > 0 or at.count > 0
+        if self.validated:
             often = self.chart.counts.get("validations", 0) > max(self.chart.step / 3, 1)
-            if self.told or often:
+            since = self.chart.step - (self.chart.epochs[-1].step if self.chart.epochs else 0)
+            if self.told or (often and not (scored and since >= BRIEF)):
                 self._end_validation()
             else:
                 self.close({}, {})
@@ -104,6 +133,8 @@ class Epochs:
     def _end_validation(self) -> None:
         at, chart = self.validation, self.chart
         chart.count("validations")
+        if at.answers or at.count:
+            chart.count("validations with a score")
         at.phases += 1
         if at.lax:
             chart.count("validations in training mode", at.where)
@@ -112,7 +143,7 @@ class Epochs:
 
     def _forget(self) -> None:
         self.validation = Tally(phases=self.validation.phases)
-        self.updates = 0
+        self.updates, self.unscored = 0, []
         self.register.phase.clear()
 
     def _compare_rows(self) -> None:
@@ -140,6 +171,7 @@ class Epochs:
 
     def close(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
         """An epoch is over: the loop says so with its metrics, or a validation ended where it never does."""
+        self._count_some()
         if self.validation.passes:
             self._end_validation()
         at, tally = self.validation, self.training
@@ -155,6 +187,7 @@ class Epochs:
             gap=_first(_told(train, "acc") - _told(val, "acc"), tally.accuracy - at.accuracy),
             told=told,
             predicted=at.predicted or tally.predicted,
+            met=(self.chart.rows.train_seen, len(self.chart.rows.train)),
         )
         self._score_kept(epoch)
         self.chart.epochs.append(epoch)
@@ -182,13 +215,33 @@ class Epochs:
             self.kept = None
 
 
+def _all_of(answers: list[Tensor], compared: Tensor) -> bool:
+    """Whether a comparison is of the answers of several batches, put together."""
+    alike = len({(a.shape[1:], a.dtype, a.device) for a in answers if a.dim()}) == 1
+    return alike and compared.dim() > 0 and len(compared) == sum(map(len, answers))
+
+
 def _said_so(answers: Tensor, truth: Tensor, given: Tensor) -> tuple[Tensor, Tensor] | None:
     """Answers and which of them are right, if they are what ``given`` says; None where they are not."""
+    if given.dim() == 2 and answers.dim() == 1 and len(answers) < len(given):
+        return _of_some(answers, truth, given)
     whole = truth.long() if not truth.is_floating_point() or bool((truth == truth.round()).all()) else None
     right = right_answers(given, whole) if whole is not None else None
     if right is None or right[0].numel() != answers.numel():
         return None
     return right if bool((right[0].flatten() == answers.flatten()).all()) else None
+
+
+def _of_some(answers: Tensor, truth: Tensor, given: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The same where only some rows of a batch are validated: a graph's, under a mask."""
+    if answers.is_floating_point() or truth.is_floating_point() or answers.dtype == torch.bool:
+        return None
+    classes = given.shape[1]
+    if not len(answers) or int(answers.min()) < 0 or int(answers.max()) >= classes:
+        return None
+    everything = iter(given.argmax(1).tolist())
+    in_order = all(answer in everything for answer in answers.tolist())  # a mask keeps the order
+    return (answers, answers == truth) if in_order else None
 
 
 def _score(model: nn.Module, inputs: Inputs, call: LossCall) -> tuple[float, float]:
@@ -199,7 +252,8 @@ def _score(model: nn.Module, inputs: Inputs, call: LossCall) -> tuple[float, flo
     given = shaped_as(answer, call.given)
     right = right_answers(given, call.target)
     loss = float(call.again(given, call.target).double().mean())
-    return loss, float(right[1].double().mean()) if right else math.nan
+    counts = that_count(right[0], call.target, call.ignored) if right else None
+    return loss, float(right[1][counts].double().mean()) if right else math.nan
 
 
 def _batches(phase: list[tuple[int, int, list[int]]], wholly: bool) -> list[int]:

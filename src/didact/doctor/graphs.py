@@ -2,10 +2,13 @@
 
 import weakref
 from collections import deque
+from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
 from didact.doctor.chart import Chart
+from didact.doctor.operations import kind_of
 
 MANY = 10  # losses in a row whose graphs are all there still
 MARK = "didact"
@@ -29,5 +32,14 @@ class Graphs:
         if len(self.marks) == MANY and all(mark() is not None for mark in self.marks):
             self.chart.count("graphs kept")
         mark = _Mark()
-        loss.grad_fn.metadata[MARK] = mark  # type: ignore[index]
+        for node in _scaled(loss.grad_fn):
+            node.metadata[MARK] = mark
         self.marks.append(weakref.ref(mark))
+
+
+def _scaled(node: Any) -> Iterator[Any]:
+    """The node of a loss, and that of the loss before it was divided or multiplied by a number."""
+    yield node
+    before = [earlier for earlier, _ in node.next_functions if earlier is not None]
+    if kind_of(node) in ("Div", "Mul", "Neg") and len(before) == 1 and before[0].next_functions:
+        yield from _scaled(before[0])

@@ -11,12 +11,12 @@ class Hook:
     ``silent`` there: a copy is not watched, and a saved model knows nothing of the doctor.
     """
 
-    def __init__(self, call: Callable[..., Any], idle: Callable[[], bool] = lambda: False):
+    def __init__(self, call: Callable[..., Any], idle: Callable[[Any], bool] = lambda module: False):
         self.call, self.idle = call, idle
 
     def __call__(self, *args: Any) -> None:
         """Tell the observer, unless it is idle; what the module computes stays as it is."""
-        if not self.idle():
+        if not self.idle(args[0]):
             self.call(*args)
 
     def __reduce__(self) -> tuple[Any, ...]:

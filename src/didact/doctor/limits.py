@@ -35,6 +35,7 @@ class Limits:
     changed: float = 0.2
     noisy: float = 0.06
     other_split: float = 1.0  # standard deviations that a feature's mean moves
+    surer: float = 0.66  # of all pairs of a right and a wrong answer
     told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0
     offset: float = 10.0  # standard deviations
@@ -43,6 +44,7 @@ class Limits:
     unknown: float = 0.3  # of the tokens of validation
     other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
+    unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be
     far_target: float = 3.0  # of the variance
 
     # layers
@@ -86,7 +88,7 @@ class Limits:
     too_regular: float = 0.2
     much_decay: float = 0.02
     shrunk: float = 0.6  # of a weight's size
-    falling: float = 0.02  # of the loss, an epoch
+    falling: float = 0.05  # of the loss, an epoch
     hardly: int = 120  # updates
     small_batch: int = 8
     modes: float = 0.5
@@ -99,6 +101,7 @@ class Limits:
     judge: float = 0.93  # of right verdicts, over half the game
     certain: float = 0.15  # its loss where it is
     unused: float = 0.85
+    runaway: float = 20.0  # size of a player's loss
 
 
 LIMITS = Limits()

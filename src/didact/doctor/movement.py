@@ -40,10 +40,15 @@ class Movement:
     def meet(self, optimizer: Optimizer) -> None:
         """An optimizer that nobody told of."""
         self.admit(self.parameters, [*self.optimizers, optimizer])
-        held: set[int] = set().union(*self.held.values())
+        held = self.all_held
         for weight, parameter in zip(self.chart.weights, self.parameters, strict=True):
             weight.in_optimizer = id(parameter) in held
         self.chart.settings.append(settings_of(optimizer))
+
+    @property
+    def all_held(self) -> set[int]:
+        """The tensors that some optimizer moves."""
+        return set().union(*self.held.values())
 
     # Between updates
 
@@ -169,5 +174,7 @@ def _norms(tensors: Sequence[Any]) -> list[float]:
     if not tensors:
         return []
     with torch.no_grad():
-        norms = torch._foreach_norm([t.detach() for t in tensors])
-        return torch.stack([norm.double().cpu() for norm in norms]).tolist()
+        norms = list(torch._foreach_norm([t.detach() for t in tensors]))
+        if len({(norm.dtype, norm.device) for norm in norms}) > 1:
+            norms = [norm.double().cpu() for norm in norms]
+        return torch.stack(norms).tolist()

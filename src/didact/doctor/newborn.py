@@ -57,7 +57,8 @@ def kind_of(module: nn.Module) -> str:
 def weigh(name: str, kind: str, parameter: Tensor, in_optimizer: bool) -> Weight:
     """Its shape, spread, and whether its units are all alike."""
     matrix = parameter.dim() > 1
-    flat = parameter.detach().float().flatten(1) if matrix else parameter.detach().float()[None].flatten(1)
+    flat = parameter.detach().float()
+    flat = flat.flatten(1) if matrix else flat.reshape(1, -1)
     std = float(flat.std(correction=0)) if flat.numel() else 0.0
     bare = matrix and kind in ("linear", "conv", "recurrent", "other") and flat.numel() > 1
     return Weight(

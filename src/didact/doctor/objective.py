@@ -7,7 +7,7 @@ from torch import Tensor
 
 from didact.doctor.byhand import compared_with
 from didact.doctor.chart import Chart
-from didact.doctor.pairing import Ignorance, guess, note, part
+from didact.doctor.pairing import CLASSES, Ignorance, guess, note, part
 from didact.doctor.passes import Pass
 from didact.doctor.taps import LossCall
 from didact.doctor.update import Update
@@ -35,6 +35,8 @@ class Objective:
     def heard(self, call: LossCall) -> None:
         """A loss was computed, with a graph."""
         self.calls.append(call)
+        if call.kind in CLASSES and not call.target.is_floating_point():
+            self.chart.rows.ignored = call.ignored
         del self.calls[:-MOST]
 
     def differentiated(self, loss: Tensor) -> float:

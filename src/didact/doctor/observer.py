@@ -24,7 +24,7 @@ from didact.doctor.movement import Movement
 from didact.doctor.newborn import describe, rate_of
 from didact.doctor.objective import Objective
 from didact.doctor.operations import Operations, producer
-from didact.doctor.pace import DENSE, Pace
+from didact.doctor.pace import DENSE, READ, Pace
 from didact.doctor.pairing import guess
 from didact.doctor.passes import Pass, has_modes
 from didact.doctor.probes import Inputs, answer_of, by_heart, probe
@@ -34,7 +34,6 @@ from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
 from didact.doctor.update import Update
 
-READ = 100  # updates whose rows are all noted
 SNAPSHOT = 10  # updates from one look at how far the weights move to the next
 WASTED = 3  # passes with a graph for nothing that count as a validation, where they are heard in one update
 MOST_READ = 4  # passes and losses of an update that are read
@@ -75,11 +74,14 @@ class Observer:
         self.asked = self.met = False  # the probes' questions were put; some pass was met
         self.in_parts = False  # a model is never called itself, several of its parts are
 
-    def idle(self) -> bool:
+    def idle(self, model: nn.Module) -> bool:
         """Whether a pass that begins now is of no interest: one that learns, in a quiet update."""
         if not self.quiet or self.stepped or not torch.is_grad_enabled():
             return False
+        if not model.training:
+            self.chart.count("quiet passes in evaluation mode with a graph")
         self.begun = self.begun or perf_counter()
+        self.epochs.unscored = []
         return True
 
     def admit(self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]) -> None:
@@ -123,6 +125,8 @@ class Observer:
         if name is None or name in self.running:
             return
         self.met = True
+        if torch.is_grad_enabled():
+            self.epochs.unscored = []
         stack = self.running[name] = ExitStack()
         self.traces.pop(name, None)
         if self.close and torch.is_grad_enabled() and not _compiled(model):
@@ -144,10 +148,13 @@ class Observer:
         if learning:
             one.producer, one.made_by = producer(answer), answer.grad_fn
             one.turn, one.operations = self.update.backwards, trace.calls if trace else []
-            held: set[int] = set().union(*self.movement.held.values())
-            if trace and trace.strangers.keys() - held:
-                self.chart.counts["parameters of no module"] = len(trace.strangers.keys() - held)
+            one.batch = self.reader.batches.of(one.inputs.tensor)
+            if trace and (strange := trace.strangers.keys() - self.movement.all_held):
+                self.chart.counts["parameters of no module"] = len(strange)
             answer.register_hook(Hook(one.receive if self.close else one.hear))
+        elif model.training and torch.is_grad_enabled() and any(p.requires_grad for p in model.parameters()):
+            one.operations = trace.calls if trace else []  # cut off: it was used all the same
+            self.activity.read(one)
         else:
             self.reader.catch_up()
             self.epochs.looked(model, one)
@@ -269,7 +276,11 @@ class Observer:
             if one.answered and self._has_modes(one.name):
                 how = "training" if one.training else "evaluation"
                 self.chart.count(f"updates in {how} mode", one.name)
-        wasted = sum(one.learning and not one.answered for one in self.update.passes)
+        passes = self.update.passes
+        idle = [one for one in passes if one.learning and not one.answered]
+        if any(one.answered and one.training for one in passes) and any(not one.training for one in idle):
+            self.chart.count("evaluations with a graph")
+        wasted = len(idle)
         if 0 < wasted < len(self.update.passes) and not self.several:
             self.chart.count("validations with a graph", times=max(1, wasted // WASTED))
 
@@ -300,7 +311,9 @@ class Observer:
         if self.before and not self.close:
             chart.seconds.append((chart.step, self.ended - self.before))
             chart.waits.append((chart.step, max(self.begun - self.before, 0.0)))
-        if not self.quiet:
+        if self.quiet:
+            self.pace.glided()
+        else:
             with self.pace.clocked():
                 self._read_update()
             self.reader.batches.used()
@@ -338,7 +351,7 @@ class Observer:
         self.chart.count("loss not finite")
         for one in self.update.passes:
             x = one.inputs.tensor
-            if x is not None and x.dim() > 1:
+            if x is not None and x.dim() > 1 and not x.requires_grad:  # else another part made it
                 self.reader.check_finite(x)
         bad = (
             weight.name
@@ -359,7 +372,8 @@ class Observer:
         with self._apart(), self.pace.clocked():
             targets, x = self.reader.targets(update, one), one.inputs.tensor
             if x is not None and targets is not None:
-                self.register.looks_into(x, targets)
+                self.register.looks_into([x, *one.inputs.parts[1:]], targets)
+                targets = self.register.by_row(targets)
             call = update.heard[-1] if update.heard else None
             if call is None and targets is not None and update.loss is not None:
                 call = guess(one.answer, targets, update.loss, one.producer)

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from time import perf_counter
 
 DENSE = 50  # steps in which looks are certain, whatever they cost:
+READ = 100  # updates whose rows are all noted
 FIRST, EVERY = 8, 10  # at all of the first, then at every tenth
 LATER = 1.4  # times as many updates as at the last look after those: another, whatever it costs
+QUIET = 3e-5  # seconds, about, that an update costs at which nobody looks
 SURPRISES, LOOKS = 3, 12  # how often a loss that jumps is looked into, and how long
 
 
@@ -24,6 +26,10 @@ class Pace:
         self.owed = 0  # looks that are due whatever they cost: something has happened
         self.later = float(DENSE)
         self.usual, self.high, self.surprises = 0.0, 0, 0
+
+    def glided(self) -> None:
+        """Nobody looked at an update; it was heard all the same."""
+        self.spent += QUIET
 
     def due(self, step: int) -> bool:
         """Whether to look closely at this step."""

@@ -48,10 +48,11 @@ class Ignorance:
         alike = [each for each in self.calls if each.given.dim() == call.given.dim()]
         self.calls = [*alike[-KEPT + 1 :], call]
         if call.kind in CLASSES and not call.target.is_floating_point():
-            known = call.target[(call.target >= 0) & (call.target < call.given.shape[_axis(call.given)])]
-            counted = torch.bincount(known.flatten(), minlength=call.given.shape[_axis(call.given)])
+            classes = call.given.shape[_axis(call.given)]
+            known = call.target[(call.target >= 0) & (call.target < classes) & (call.target != call.ignored)]
+            counted = torch.bincount(known.flatten(), minlength=classes)
             self._sum(counted.double(), known.numel())
-        elif call.target.dim() and call.target.shape == call.given.shape:
+        elif call.target.dim() > (call.kind in CLASSES) and call.target.shape == call.given.shape:
             self._sum(call.target.detach().double().sum(0), len(call.target))
 
     def _sum(self, counted: Tensor, rows: int) -> None:
@@ -125,23 +126,32 @@ def note(chart: Chart, call: LossCall) -> Pairing:
 
 
 def _truths(call: LossCall, given: Tensor, target: Tensor) -> list[tuple[str, bool]]:
+    unit = not given.numel() or (float(given.min()) >= 0 and float(given.max()) <= 1)
     truths = [
-        ("unit range", bool(((given >= 0) & (given <= 1)).all())),
+        ("unit range", unit),
         ("broadcast", broadcasts(given, target) if call.kind not in CLASSES else False),
+        ("targets stretched", given.shape == target.shape and _stretched(target) and not _stretched(given)),
         ("negative", float(call.value.mean()) < 0),
     ]
-    if call.kind in CLASSES and given.dim() > 1 and given.shape[1] > 1:
-        logs = given if call.kind == "nll" else given.clamp(min=1e-30).log()
-        positive = call.kind == "nll" or truths[0][1]
+    logarithms = call.kind in ("nll", "kl")
+    if call.kind in (*CLASSES, "kl") and given.dim() > 1 and given.shape[1] > 1 and (unit or logarithms):
+        raw = given.clamp(min=1e-30).log() if unit else given
+        logs = given if logarithms else raw
+        axis = _axis_of_shares(target) if call.kind == "kl" else 1
+        others = [other for other in range(given.dim()) if other != axis]
         truths += [
-            ("classes sum to one", positive and _sums_to_one(logs, 1)),
-            (
-                "others sum to one",
-                positive and any(_sums_to_one(logs, a) for a in range(given.dim()) if a != 1),
-            ),
-            ("raw classes sum to one", truths[0][1] and _sums_to_one(given.clamp(min=1e-30).log(), 1)),
+            ("classes sum to one", _sums_to_one(logs, axis)),
+            ("others sum to one", any(_sums_to_one(logs, other) for other in others)),
+            ("raw classes sum to one", unit and _sums_to_one(raw, axis)),
         ]
     return truths
+
+
+def _axis_of_shares(target: Tensor) -> int:
+    """The axis along which targets, or what they are the logarithms of, sum to one; else the last."""
+    logs = target if bool((target <= 0).all()) else target.clamp(min=1e-30).log()
+    last = target.dim() - 1
+    return next((axis for axis in (last, 1) if axis and _sums_to_one(logs, axis)), last)
 
 
 def _sums_to_one(logs: Tensor, axis: int) -> bool:
@@ -160,28 +170,31 @@ def _stretched(tensor: Tensor) -> bool:
 def _note_targets(pairing: Pairing, call: LossCall, given: Tensor, target: Tensor) -> None:
     facts = pairing.facts
     facts["integer"] = not target.is_floating_point()
-    facts.setdefault("first answers", float(given.double().pow(2).mean().sqrt()))
+    if "first answers" not in facts:
+        facts["first answers"] = float(given.double().pow(2).mean().sqrt())
     facts["outputs"] = given.shape[_axis(given)] if given.dim() else 1
     facts["one_column"] = given.dim() < 2 or given.shape[-1] == 1
-    if not target.numel():
-        return
+    values = target.flatten().cpu().double().numpy()
     if facts["integer"] and call.kind in CLASSES:
         ignore = call.options[2] if len(call.options) > 2 and isinstance(call.options[2], int) else -100
-        target = target[target != ignore]
-        if not target.numel():
-            return
-    facts["lowest"] = min(facts.get("lowest", math.inf), float(target.min()))
-    facts["highest"] = max(facts.get("highest", -math.inf), float(target.max()))
+        values = values[values != ignore]
+    if not len(values):
+        return
+    facts["lowest"] = min(facts.get("lowest", math.inf), float(values.min()))
+    facts["highest"] = max(facts.get("highest", -math.inf), float(values.max()))
     if call.kind in BINARY:
         entropy = float(torch.special.entr(torch.stack([target, 1 - target]).double()).sum(0).mean())
         entropy *= target.numel() if call.reduction == "sum" else 1
         facts["entropy"] = entropy if math.isfinite(entropy) else 0.0
-    facts["whole"] = facts.get("whole", True) and bool((target == target.round()).all())
-    values = facts.setdefault("values", set())
-    if len(values) <= 200:
-        values.update(target.flatten()[:1000].unique().tolist())
-    facts["spread"] = float(target.double().std()) if target.numel() > 1 else 0.0
-    facts["middle"] = float(target.double().mean())
+    facts["whole"] = facts.get("whole", True) and bool((values == values.round()).all())
+    if call.kind == "cross_entropy" and not facts["integer"]:
+        sums = target.double().sum(_axis(target))
+        facts["shares"] = facts.get("shares", True) and bool(((sums - 1).abs() < ROUGHLY).all())
+    known = facts.setdefault("values", set())
+    if len(known) <= 200:
+        known.update(values[:1000].tolist())
+    facts["spread"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    facts["middle"] = float(values.mean())
 
 
 def guess(given: Tensor, target: Tensor, value: float, made: str) -> LossCall:

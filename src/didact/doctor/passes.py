@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from didact.doctor.byhand import Comparison
 from didact.doctor.newborn import BATCH_NORMS, DROPOUTS
 from didact.doctor.operations import Operation
 from didact.doctor.probes import Inputs
+
+FEW = 20  # right or wrong ones that are too few for it
 
 
 @dataclass(eq=False)
@@ -34,6 +38,7 @@ class Pass:
         compared: What a loss by hand compared it with.
         felt: The gradient that came back was not zero.
         turn: Backwards of its update before it.
+        batch: What a loader gave for it.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Pass:
     compared: Comparison | None = None
     felt: bool = False
     turn: int = 0
+    batch: Any = None
 
     def hear(self, gradient: Tensor) -> None:
         """A gradient came back."""
@@ -67,6 +73,7 @@ class Tally:
     Attributes:
         passes: Passes without gradients.
         lax: How many of them had dropout or batch norm in training mode; ``where`` the first.
+        sure: How sure the model was of answers that were scored, and ``right`` whether they are.
         phases: Validations before this one.
     """
 
@@ -77,6 +84,8 @@ class Tally:
     votes: dict[int, int] = field(default_factory=dict)
     passes: int = 0
     rows: int = 0
+    sure: list[Tensor] = field(default_factory=list)
+    right: list[Tensor] = field(default_factory=list)
     lax: int = 0
     where: str = ""
     phases: int = 0
@@ -94,6 +103,36 @@ class Tally:
             for answer, times in Counter(answers.flatten().tolist()).items():
                 self.votes[answer] = self.votes.get(answer, 0) + times
 
+    def add_sureness(self, given: Tensor, correct: Tensor, counts: Tensor) -> None:
+        """Scores, (B, C, ...) or one a row; which of the answers are right, and which count."""
+        self.sure.append(sureness(given, correct.shape)[counts].cpu())
+        self.right.append(correct[counts].cpu())
+
+    @property
+    def ranked(self) -> int:
+        """Answers whose sureness is known."""
+        return sum(map(len, self.sure))
+
+    @property
+    def hit(self) -> float:
+        """The share of them that are right."""
+        return float(torch.cat(self.right).double().mean())
+
+    @property
+    def surer(self) -> float:
+        """How often the model is surer of a right answer than of a wrong one; NaN where few are either."""
+        if not self.sure:
+            return math.nan
+        sure, right = (torch.cat(part).double().numpy() for part in (self.sure, self.right))
+        rights, wrongs = int(right.sum()), int((1 - right).sum())
+        if min(rights, wrongs) < FEW:
+            return math.nan
+        _, place, times = np.unique(sure, return_inverse=True, return_counts=True)
+        ranks = (times.cumsum() - (times - 1) / 2)[
+            place
+        ]  # (Mann and Whitney 1947), those alike in the middle
+        return float((ranks[right > 0].sum() - rights * (rights + 1) / 2) / (rights * wrongs))
+
     @property
     def loss(self) -> float:
         """The mean over all rows; NaN without any."""
@@ -108,6 +147,13 @@ class Tally:
     def predicted(self) -> list[int]:
         """Answers of each class."""
         return [self.votes.get(k, 0) for k in range(max(self.votes, default=-1) + 1)]
+
+
+def that_count(answers: Tensor, target: Tensor, ignored: int) -> Tensor:
+    """Which answers are scored at all: not those of places whose class number is ``ignored``."""
+    if target.is_floating_point() or target.shape != answers.shape:
+        return torch.ones_like(answers, dtype=torch.bool)
+    return target != ignored
 
 
 def right_answers(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -131,6 +177,24 @@ def right_answers(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None
         answers = (given > (0.5 if unit else 0.0)).long()
         return answers, answers == target
     return None
+
+
+def sureness(given: Tensor, shape: torch.Size) -> Tensor:
+    """How sure each answer is: its lead over the next best class, or its distance from the middle.
+
+    Args:
+        given: As in ``right_answers``.
+        shape: Of the answers.
+    """
+    given = given.detach().float()
+    if given.numel() == shape.numel():
+        unit = bool(((given >= 0) & (given <= 1)).all())
+        return (given - (0.5 if unit else 0.0)).abs().reshape(shape)
+    if given.dim() != len(shape) + 1:  # one-hot, flattened
+        given = given.reshape(*shape, -1)
+    axis = 1 if given.shape[:1] + given.shape[2:] == shape else given.dim() - 1
+    best, next_best = given.topk(2, axis).values.unbind(axis)
+    return best - next_best
 
 
 def targets_in(batch: Any, inputs: Tensor | None) -> Tensor | None:

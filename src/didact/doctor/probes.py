@@ -12,7 +12,7 @@ import math
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -38,7 +38,7 @@ class Inputs:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def tensor(self) -> Tensor | None:
         """The first tensor of at least one axis, also inside a mapping or a tuple."""
         return next((v for v in _tensors((*self.args, *self.kwargs.values())) if v.dim()), None)
@@ -58,19 +58,18 @@ class Inputs:
         if mine.dim() == 1:
             others = [v for v in parts if v.shape == mine.shape]
             return torch.stack([v.to(mine.dtype) for v in others], 1) if len(others) > 1 else mine
-        columns = [v for v in parts if v.dim() == 2]
+        columns = [v for v in parts if v.dim() == 2 and (v is mine or len(v) != v.shape[1])]  # nor a graph
         apart = len({v.shape for v in columns}) == len(columns)  # a mask has the shape of what it masks
         if len(columns) < 2 or not apart or not any(v.is_floating_point() for v in columns):
             return mine
         return torch.cat([v.detach().float() for v in columns], 1)
 
-    @property
-    def identity(self) -> Tensor | None:
-        """All that tells one example from another, (B, ...)."""
-        mine = self.rows
-        if mine is None or len(self.parts) < 2 or mine.dim() < 2 or mine is not self.tensor:
+    def identity(self, but: Collection[int] = ()) -> Tensor | None:
+        """All that tells one example from another, (B, ...); ``but``: places of parts that do not."""
+        mine, parts = self.rows, [v for k, v in enumerate(self.parts) if k not in but]
+        if mine is None or len(parts) < 2 or mine.dim() < 2 or mine is not self.tensor:
             return mine
-        return torch.cat([v.detach().reshape(len(v), -1).double() for v in self.parts], 1)
+        return torch.cat([v.detach().reshape(len(v), -1).double() for v in parts], 1)
 
     @property
     def alone(self) -> bool:
@@ -176,7 +175,8 @@ def probe(
         shifted: The axis along which the targets are the inputs, one place on; None where they are not.
 
     Returns:
-        Some of ``bend``, ``mixing``, ``future``, ``order`` (in units of the output's size) and ``memory``.
+        Some of ``bend``, ``mixing``, ``reach``, ``future`` and ``order``, in units of the size of the output,
+        and ``memory``.
     """
     x = inputs.tensor
     if x is None or not x.numel():
@@ -191,6 +191,7 @@ def probe(
         for name, ask in (
             ("bend", asking.bend),
             ("mixing", asking.mixing),
+            ("reach", asking.reach),
             ("future", lambda: asking.future() if shifted is not None else None),
             ("order", asking.order),
         ):
@@ -320,6 +321,13 @@ class _Asking:
             return None
         others = torch.arange(1, rows, device=before.device)
         return _moved(before.index_select(out_axis, others), after.index_select(out_axis, others))
+
+    def reach(self) -> float | None:
+        """How far the answer of a row moves when the row changes."""
+        if self.rows != 0 or len(self.x) < 2:
+            return None
+        before, after = self.run(self.x), self.run(self._changed(0, 0))
+        return _moved(before[:1], after[:1]) if before.shape[:1] == self.x.shape[:1] else None
 
     def _row_axis(self, targets: Tensor | None) -> int | None:
         if targets is None or not targets.dim():

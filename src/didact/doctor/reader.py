@@ -12,11 +12,13 @@ from didact.doctor.batches import Batches
 from didact.doctor.chart import Chart
 from didact.doctor.epochs import Epochs
 from didact.doctor.pairing import CLASSES
-from didact.doctor.passes import Pass, right_answers, targets_in
+from didact.doctor.passes import Pass, Tally, right_answers, targets_in, that_count
+from didact.doctor.probes import Inputs
 from didact.doctor.rows import Register, fingerprints
 from didact.doctor.update import Update
 
 MOST = 16  # batches that wait to be read together
+WINDOW = 256  # answers that are ranked together by how sure they are
 LARGE = 1_000_000  # numbers in them, beyond which they are read at once
 
 
@@ -64,6 +66,7 @@ class Reader:
         self.chart, self.register, self.epochs = chart, register, epochs
         self.batches = Batches()
         self.waiting: list[Batch] = []
+        self.window = Tally()  # of answers in training, until there are enough to rank them
 
     def read(self, update: Update, passes: Sequence[Pass], close: bool) -> None:
         """Inputs, targets and answers of passes; ``close``: whatever that costs."""
@@ -72,15 +75,15 @@ class Reader:
         else:
             for one in passes:
                 self._read(update, one, close)
-        if close:
-            self.catch_up()
 
     def _read(self, update: Update, one: Pass, close: bool) -> None:
-        x, identity, targets = one.inputs.rows, one.inputs.identity, self.targets(update, one)
+        x, targets = one.inputs.rows, self.targets(update, one)
+        targets = self.register.by_row(targets) if targets is not None else None
+        if close and x is not None and x.dim() > 1:
+            self._read_closely(one.inputs, targets)
+        identity = one.inputs.identity(self.register.given_away)
         if x is None or identity is None or x.dim() < 2:
             return
-        if close:
-            self._read_closely(x, targets)
         compared = not update.heard or any(call.given.numel() == one.answer.numel() for call in update.heard)
         answers = one.answer if compared else None
         rows = x.detach()
@@ -89,10 +92,10 @@ class Reader:
 
     def _read_together(self, update: Update, passes: Sequence[Pass], close: bool) -> None:
         """An example is what all of them were given: it has one target."""
-        for x in [one.inputs.rows for one in passes if close]:
-            if x is not None and x.dim() > 1:
-                self._read_closely(x, None)
-        known = [one.inputs.identity for one in passes]
+        for one in passes:
+            if close and one.inputs.rows is not None and one.inputs.rows.dim() > 1:
+                self._read_closely(one.inputs, None)
+        known = [one.inputs.identity() for one in passes]
         parts = [
             part.detach().reshape(len(part), -1) for part in known if part is not None and part.dim() > 1
         ]
@@ -107,13 +110,15 @@ class Reader:
         if MOST * batch.identity.numel() > LARGE or len(self.waiting) == MOST:
             self.catch_up()
 
-    def _read_closely(self, x: Tensor, targets: Tensor | None) -> None:
+    def _read_closely(self, inputs: Inputs, targets: Tensor | None) -> None:
+        x = inputs.rows
+        assert x is not None
         self.check_finite(x)
         if x.is_floating_point():
             self.register.moments(x, training=True)
         if targets is not None:
             self.check_finite(targets)
-            self.register.looks_into(x, targets)
+            self.register.looks_into([x, *inputs.parts[1:]], targets)
 
     def catch_up(self) -> None:
         """Read what waits."""
@@ -129,26 +134,39 @@ class Reader:
 
     def _read_answers(self, batches: Sequence[Batch]) -> None:
         pairs = [(b.answers, b.targets) for b in batches if b.answers is not None and b.targets is not None]
-        right = right_answers(*(_together(part) for part in zip(*pairs, strict=True))) if pairs else None
+        if not pairs:
+            return
+        given, targets = (_together(part) for part in zip(*pairs, strict=True))
+        right = right_answers(given, targets)
         if right is None:
             return
-        self.epochs.training.add_answers(*right)
-        sizes = [len(targets) for _, targets in pairs]
-        by_batch = right[1].reshape(sum(sizes), -1).double().split(sizes)
-        for batch, correct in zip(batches, by_batch, strict=True):
-            self.chart.accuracy.append((batch.step, float(correct.mean())))
+        counts = that_count(right[0], targets, self.chart.rows.ignored)
+        self.epochs.training.add_answers(right[0][counts], right[1][counts])
+        self._note_sureness(given, right[1], counts)
+        sizes = [len(one) for _, one in pairs]
+        parts = (part.reshape(sum(sizes), -1).split(sizes) for part in (right[1], counts))
+        for batch, correct, here in zip(batches, *parts, strict=True):
+            if bool(here.any()):
+                self.chart.accuracy.append((batch.step, float(correct[here].double().mean())))
+
+    def _note_sureness(self, given: Tensor, correct: Tensor, counts: Tensor) -> None:
+        """Of so many answers: are right ones surer than wrong ones?"""
+        self.window.add_sureness(given, correct, counts)
+        if self.window.ranked >= WINDOW:
+            self.chart.surer.append((self.chart.step, self.window.surer, self.window.hit))
+            self.window = Tally()
 
     def targets(self, update: Update, one: Pass) -> Tensor | None:
         """What belongs to the inputs: as the loop told, as the loader gave it, or as a loss was given it."""
         found, training, heard = one.targets, update.training, update.heard
         if found is None:
-            found = targets_in(self.batches.of(one.inputs.tensor), one.inputs.tensor)
+            found = targets_in(one.batch, one.inputs.tensor)
         if found is None and one.compared is not None:
             found = one.compared.target
         if found is None and heard:
             if one in training and len(heard) == len(training):
                 found = heard[training.index(one)].target
-            elif len(heard) == 1 or one is training[-1]:
+            elif one.turn == training[-1].turn and (len(heard) == 1 or one is training[-1]):
                 found = heard[-1].target
         if (found is None or found.is_floating_point()) and len(named := _classes(update, one)) == 1:
             found = named[0]

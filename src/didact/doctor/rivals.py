@@ -2,6 +2,7 @@
 
 # B samples, F numbers in each
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from didact.doctor.chart import Chart
+from didact.doctor.pairing import REACH
 
 if TYPE_CHECKING:
     from didact.doctor.observer import Pass
@@ -22,6 +24,7 @@ class Rivals:
 
     def __init__(self, chart: Chart):
         self.chart = chart
+        self.noise: float | None = None  # at most, that is laid over what a generator made
 
     def note(self, passes: Sequence["Pass"], game: bool, step: int) -> None:
         """Look at the passes of one update."""
@@ -33,6 +36,7 @@ class Rivals:
     def _game(self, passes: Sequence["Pass"]) -> None:
         """Whose answers are another's inputs is the generator; who reads them is the judge."""
         makers = {one.name: maker for one in passes if (maker := _maker_of(one, passes))}
+        named = {one.name: one for one in passes}
         for one in passes:
             x, judge = one.inputs.tensor, one.name in makers and one.name not in makers.values()
             if x is None or x.dim() < 2 or not one.answer.dim() or not judge:
@@ -40,8 +44,20 @@ class Rivals:
             whose = "fakes" if _maker_of(one, passes) else "reals"
             self._add(whose, _spread(x))
             self._add(f"{whose} believed", _share_above(one.answer))
+            self._compare_reach(x, named[makers[one.name]], whose)
             self._add(f"{whose} reach", float(x.abs().max()))
             self._add(f"{whose} beyond", float((x.abs() > 1.01).double().mean()))  # what a tanh cannot make
+
+    def _compare_reach(self, x: Tensor, maker: "Pass", whose: str) -> None:
+        """Whether real rows lie where the generator cannot go, but for the noise that is laid over both."""
+        low, high = REACH.get(maker.producer, (-math.inf, math.inf))
+        if high == math.inf or x.shape != maker.answer.shape:
+            return
+        if whose == "fakes":
+            self.noise = max(self.noise or 0.0, float((x - maker.answer).abs().max()))
+        elif self.noise is not None:
+            slack = self.noise + 0.01
+            self._add("reals out of reach", float(((x < low - slack) | (x > high + slack)).double().mean()))
 
     def _add(self, name: str, value: float) -> None:
         self.chart.rivals.setdefault(name, []).append((self.chart.step, value))

@@ -5,6 +5,7 @@
 import functools
 import math
 from collections import Counter, deque
+from collections.abc import Sequence
 from operator import eq
 from typing import Any
 
@@ -65,6 +66,8 @@ class Register:
         self.kept: list[tuple[Tensor, Tensor]] = []
         self.count = 0
         self.late: deque[tuple[Tensor, Tensor]] = deque(maxlen=LATE)
+        self.given_away: set[int] = set()  # places of inputs that are the targets, one place back,
+        self.written: tuple[torch.Size, int] | None = None  # their shape and their axis of time
         self.phase: list[tuple[int, int, list[int]]] = []  # of one validation: rows, known ones, all of them
 
     def train(self, inputs: Tensor | None, targets: Tensor | None, prints: list[int]) -> None:
@@ -74,7 +77,7 @@ class Register:
             _tally(rows.words, inputs)
         new = [print not in rows.train for print in prints]
         known = len(new) - sum(new)
-        if self.first_epoch and 2 * known < len(prints):
+        if self.first_epoch and known < self._many(len(prints)):
             rows.repeated += known
         else:
             self.first_epoch = False
@@ -83,6 +86,11 @@ class Register:
             rows.train.update(prints)
         if targets is not None and targets.dim() and len(targets) == len(prints):
             self._pair(inputs, targets, prints, new)
+
+    def _many(self, rows: int) -> float:
+        """So many known rows of a batch tell that another epoch has begun: beyond half, and beyond chance."""
+        usual = self.rows.repeated / max(self.rows.train_seen, 1)
+        return max(0.5, min(0.95, usual + 4 * math.sqrt(usual * (1 - usual) / rows))) * rows
 
     def _pair(self, inputs: Tensor | None, targets: Tensor, prints: list[int], new: list[bool]) -> None:
         """Each row and its target: were they seen together before?"""
@@ -101,7 +109,7 @@ class Register:
     def _compare(self, prints: list[int], values: list[Any]) -> None:
         if self.first_epoch and len(self.target_of) < REMEMBERED:
             for print, value in zip(prints, values, strict=True):
-                self.target_of.setdefault(print, value)
+                self.rows.at_odds += self.target_of.setdefault(print, value) != value
             return
         again, changed = self.rows.again, self.rows.changed
         for print, value in zip(prints, values, strict=True):
@@ -143,21 +151,32 @@ class Register:
             return
         if targets.is_floating_point():  # yes or no, as numbers
             if targets.numel() != len(targets):
+                self._count_columns(targets, training)
                 return
-            if not bool(((targets == 0) | (targets == 1)).all()):
+            yes_or_no = not self.rows.levels and bool(((targets == 0) | (targets == 1)).all())
+            if not yes_or_no:
                 if training and len(targets) > 3:
                     flat = targets.detach().double()
                     self.rows.levels.append((len(targets), float(flat.mean()), float(flat.var())))
+                    self.rows.labels.clear()  # whole numbers, of which some batches had two only
                 return
             targets = targets.reshape(-1).long()
         counts = self.rows.labels if training else self.rows.val_labels
-        values = targets.reshape(-1).tolist()
+        values = targets[targets != self.rows.ignored].tolist()
         if len(counts) < LABELS:
             for value, number in Counter(values).items():
                 counts[value] = counts.get(value, 0) + number
         if training and targets.dim() == 1 and len(values) > 3:
             self.rows.order.append(sum(map(eq, values, values[1:])) / (len(values) - 1))
             self.rows.sizes.append(len(values))
+
+    def _count_columns(self, targets: Tensor, training: bool) -> None:
+        """Several labels a row, (B, K) of zeros and ones: how often is each of them on?"""
+        if targets.dim() != 2 or targets.shape[1] > 64 or not bool(((targets == 0) | (targets == 1)).all()):
+            return
+        columns = self.rows.columns if training else self.rows.val_columns
+        for k, times in enumerate(targets.sum(0).tolist()):
+            columns[k] = columns.get(k, 0.0) + times
 
     def validate(self, inputs: Tensor, identity: Tensor) -> None:
         """Note a batch of a validation, and what tells its rows apart."""
@@ -171,6 +190,12 @@ class Register:
         """Running count, mean and sum of squares of each feature (Chan, Golub and LeVeque 1979)."""
         name = "train" if training else "val"
         flat = thin(inputs).double().numpy()
+        if (
+            not training
+            and "train" in self.rows.moments
+            and flat.shape[1:] != self.rows.moments["train"][1].shape
+        ):
+            return  # of another part of the model
         if not np.isfinite(flat).all() or not len(flat):
             return
         count, mean, square = len(flat), flat.mean(0), ((flat - flat.mean(0)) ** 2).sum(0)
@@ -181,8 +206,11 @@ class Register:
             mean, count = m + gap * count / all_rows, all_rows
         self.rows.moments[name] = count, mean, square
 
-    def looks_into(self, inputs: Tensor, targets: Tensor) -> None:
-        """Whether targets are the inputs themselves, or the inputs one place on."""
+    def looks_into(self, parts: Sequence[Tensor], targets: Tensor) -> None:
+        """Whether targets are the inputs themselves, or the inputs one place on; each part is looked at."""
+        inputs = parts[0]
+        for k, part in enumerate(parts[1:], 1):
+            self._look_into_part(k, part, targets)
         if inputs.dim() < 2 or targets.numel() != inputs.numel():
             return
         targets = targets.reshape(inputs.shape)
@@ -194,6 +222,26 @@ class Register:
             later = targets.narrow(axis, 0, n) == inputs.narrow(axis, 1, n)
             if n and bool(later.double().mean() > 0.99):
                 self.rows.shifted = axis
+
+    def _look_into_part(self, place: int, part: Tensor, targets: Tensor) -> None:
+        """Words that a decoder is given: those it has to say, or those before them."""
+        if part.numel() != targets.numel() or part.dim() != 2 or part.is_floating_point():
+            return
+        targets = targets.reshape(part.shape)
+        for axis in (1, 0):
+            n = part.shape[axis] - 1
+            before = part.narrow(axis, 1, n) == targets.narrow(axis, 0, n)
+            if n and bool(before.double().mean() > 0.99):
+                self.given_away.add(place)
+                self.written = part.shape, axis
+        self.rows.told.append(float((part == targets).double().mean()))
+
+    def by_row(self, targets: Tensor) -> Tensor:
+        """Targets that came flattened as (B, T), where a decoder's words tell how."""
+        if self.written is None or targets.dim() != 1 or targets.numel() != self.written[0].numel():
+            return targets
+        shape, axis = self.written
+        return targets.reshape(shape) if axis == 1 else targets.reshape(shape).T
 
 
 def _tally(words: dict[int, int], inputs: Tensor) -> None:

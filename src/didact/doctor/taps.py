@@ -34,6 +34,7 @@ LOSSES: dict[str, tuple[Any, str, int]] = {  # kind: where the kernel is, its na
     "kl": (torch, "kl_div", 2),
 }
 EQUAL = ((Tensor, "__eq__"), (Tensor, "eq"), (torch, "eq"))
+IGNORED = -100  # the class number that torch's losses pass over
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -66,6 +67,12 @@ class LossCall:
     turned: bool = False
     partial: bool = False
 
+    @property
+    def ignored(self) -> int:
+        """The class number of places that do not count."""
+        told = self.options[2] if self.kind in ("cross_entropy", "nll") and len(self.options) > 2 else None
+        return told if isinstance(told, int) else IGNORED
+
 
 class Listener(Protocol):
     """Who wants to hear; while ``quiet``, not of losses with a graph, clipping and batches."""
@@ -96,7 +103,7 @@ class Listener(Protocol):
         """A DataLoader gave a batch."""
 
     def heard_equal(self, one: Tensor, other: Tensor) -> None:
-        """Two tensors of one shape were compared, number by number, while no gradients are recorded."""
+        """Two tensors of one shape were compared, number by number."""
 
 
 @contextmanager
@@ -204,7 +211,7 @@ def _scale(listener: Listener, original: Callable[..., Any], scaler: Any, output
 def _equal(listener: Listener, original: Callable[..., Any], one: Any, other: Any, **named: Any) -> Any:
     same = original(one, other, **named)
     both = isinstance(one, Tensor) and isinstance(other, Tensor) and one.dim() and one.shape == other.shape
-    if both and not torch.is_grad_enabled():
+    if both:
         listener.heard_equal(one, other)
     return same
 

@@ -46,7 +46,6 @@ RULES: Mapping[str, Rule] = {
     "D06": data.overlap,
     "D07": data.leak,
     "R04": generalisation.small_batches,
-    "P03": preprocessing.hard_augmentation,
     "L02": labels.unrelated,
     "I03": layers.too_large_weights,
     "I02": layers.too_small_weights,
@@ -70,6 +69,7 @@ RULES: Mapping[str, Rule] = {
     "G02": generalisation.overpowers,
     "G01": generalisation.collapse,
     "A08": layers.never_used,
+    "P03": preprocessing.hard_augmentation,
     "R01": generalisation.overfits,
     "R03": generalisation.underfits,
     "I04": layers.first_loss,
@@ -91,9 +91,11 @@ EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03":
 # Asked where nothing else was found.
 LAST: Sequence[tuple[str, Rule]] = (
     ("A06", layers.bag_of_words),
+    ("D04", data.of_another_kind),
     ("D04", data.steady_gap),
     ("A07", layers.cannot_learn_a_batch),
     ("L02", labels.only_by_heart),
+    ("O01", optimisation.perhaps_too_high),
 )
 
 

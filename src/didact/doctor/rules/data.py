@@ -12,6 +12,7 @@ from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import dead, too_small
 from didact.doctor.rules.neighbours import told_by_each
 from didact.doctor.rules.optimisation import vanishing
+from didact.doctor.rules.preprocessing import changed_at_random, mixed_otherwise, unlike
 
 
 def not_finite(case: Case) -> Finding | None:
@@ -28,8 +29,11 @@ def majority(case: Case) -> Finding | None:
     counts = case.chart.rows.labels
     total = sum(counts.values())
     votes = next((e.predicted for e in reversed(case.chart.epochs) if sum(e.predicted)), [])
-    if len(counts) < 2 or total < 50 or not votes or 0 < case.chart.rows.train_seen < total:
-        return None  # of a picture's pixels most may well be background
+    if len(counts) < 2 or total < 50 or not votes:
+        return None
+    places = 0 < case.chart.rows.train_seen < total  # of a picture's pixels most may well be background
+    if places and not (case.stuck and max(votes) > 0.999 * sum(votes)):
+        return None
     label, share = max(((k, n / total) for k, n in counts.items()), key=lambda pair: pair[1])
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
     if share < case.at.majority or 1 - answered > (1 - case.at.one_answer) * (1 - share) or case.game:
@@ -75,7 +79,7 @@ def _sorted_quantities(case: Case) -> Finding | None:
     size, within, between = float(np.median(sizes)), float(variances.mean()), float(means.var())
     last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
     worse = last is not None and last.val_loss > 3 * last.train_loss  # what came last is known by heart
-    if not within + between > 0 or (case.good() and not worse):
+    if case.game or not within + between > 0 or (case.good() and not worse):
         return None
     times = size * between / (within + between)  # 1 when shuffled, the size of a batch when sorted
     if times < case.at.ordered * size or times < 5:
@@ -88,6 +92,10 @@ def not_representative(case: Case) -> Finding | None:
     """D04: validation has classes that training has not."""
     rows = case.chart.rows
     total, seen = sum(rows.val_labels.values()), sum(rows.labels.values())
+    never = [k for k, n in rows.val_columns.items() if n >= 5 and rows.columns.get(k) == 0]
+    if never and rows.train_seen >= 500:
+        known = {"labels in training": sum(n > 0 for n in rows.columns.values()), "never on": len(never)}
+        return Finding("D04", "critical", known, f"label {never[0]}: never met in training")
     if (found := _split_along_a_feature(case)) is not None:
         return found
     if rows.visible:  # words, of which validation has its own
@@ -149,6 +157,17 @@ def steady_gap(case: Case) -> Finding | None:
     return Finding("D04", "warning", evidence, fix="gather more training rows, of the kind that is validated")
 
 
+def of_another_kind(case: Case) -> Finding | None:
+    """D04: the rows of validation lie elsewhere than those of training, and are not answered as well."""
+    random = case.game or changed_at_random(case) or mixed_otherwise(case)
+    apart = unlike(case) if not random else None
+    last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
+    as_well = last is not None and last.val_loss < 1.3 * last.train_loss
+    if apart is None or as_well or (math.isfinite(case.val_accuracy) and case.good(0.9)):
+        return None
+    return Finding("D04", "warning", apart, fix="split at random, so that both have rows of every kind")
+
+
 def small_validation(case: Case) -> Finding | None:
     """D05: validation is better than training on rows scored alike, or too small to tell."""
     rows = max((e.val_rows for e in case.chart.epochs), default=0)
@@ -158,7 +177,11 @@ def small_validation(case: Case) -> Finding | None:
         few = {"rows": rows, "healthy": f"at least {case.at.few_rows}"}
         return Finding("D05", "hint", few) if rows < case.at.few_rows else None
     error = math.sqrt(0.25 / rows)
-    if rows < case.at.few_to_validate and len(case.chart.epochs) > 1:
+    if (
+        rows < case.at.few_to_validate
+        and len(case.chart.epochs) > 1
+        and min(case.val_accuracy, case.accuracy) < 0.9
+    ):
         return Finding("D05", "warning", {"rows": rows, "standard error of an accuracy": error})
     scored = [(e.val_accuracy, e.in_eval[1]) for e in case.chart.epochs if e.in_eval]
     better = [pair for pair in scored if pair[0] > pair[1] + max(case.at.too_regular, 3 * error)]
@@ -179,7 +202,7 @@ def overlap(case: Case) -> Finding | None:
     share, leaked, total = case.chart.probes.get("overlap", (0.0, 0, 0))
     rows = case.chart.rows
     inside = rows.repeated / max(len(rows.train), 1)
-    natural = share <= 3 * inside and not _continuous(rows)
+    natural = share <= max(3 * inside, _expected(case)) and not _never_alike(rows)
     if share <= case.at.overlap or natural or leaked < 3:
         return None
     evidence = {
@@ -189,10 +212,26 @@ def overlap(case: Case) -> Finding | None:
     return Finding("D06", "critical", evidence)
 
 
-def _continuous(rows: Rows) -> bool:
-    """Some feature hardly takes a value twice: rows that are equal are copies of one another."""
+def _expected(case: Case) -> float:
+    """Twice the share that the twins within validation let expect, if training rows are drawn likewise."""
+    rows = case.chart.rows
+    seen = max((e.val_rows for e in case.chart.epochs), default=0)
+    twins = max(seen - len(rows.val), 0)
+    return 2 * twins / seen * len(rows.train) / seen if seen else 0.0
+
+
+def _never_alike(rows: Rows) -> bool:
+    """Rows that are equal are copies: a feature hardly takes a value twice, or many would have to agree."""
     x = rows.inputs
-    return x is not None and bool(((np.diff(np.sort(x, axis=0), axis=0) != 0).mean(0) > 0.4).any())
+    if x is None or not len(x):
+        return False
+    changes = (np.diff(np.sort(x, axis=0), axis=0) != 0).mean(0)
+    if (changes > 0.4).any():
+        return True
+    agree = sum(
+        math.log((np.unique(column, return_counts=True)[1] ** 2).sum() / len(x) ** 2) for column in x.T
+    )
+    return not rows.tokens and agree < math.log(1e-9)
 
 
 def leak(case: Case) -> Finding | None:

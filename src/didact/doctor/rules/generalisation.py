@@ -59,6 +59,7 @@ def _by_heart(case: Case, known: list[tuple[int, Epoch]]) -> Finding | None:
     """A few rows are known by heart, and validation stands still far from that."""
     last, rows = known[-1][1], case.chart.rows
     few = 0 < len(rows.train) < case.at.few_to_train and rows.train_seen > 2 * len(rows.train)
+    few = few or (not case.classes and last.val_loss > 0.5 * case.baseline)
     third = known[-max(2, len(known) // 3) :]
     still = last.val_loss > 0.95 * third[0][1].val_loss
     by_heart = case.left < 0.15 and last.val_loss > 5 * case.end and last.val_loss > 0.3 * case.baseline
@@ -86,7 +87,8 @@ def too_regular(case: Case) -> Finding | None:
                 "largest dropout": case.chart.dropout,
             }
             return Finding("R02", "critical", evidence)
-    if case.chart.dropout > 0.7 and (case.slow or (case.left > 0.3 and not case.good())):
+    better = case.val_accuracy - case.accuracy > case.at.too_regular
+    if case.chart.dropout > 0.7 and (case.slow or (case.left > 0.3 and (better or not case.good()))):
         return Finding(
             "R02", "critical", {"largest dropout": case.chart.dropout, "loss left of ignorance": case.left}
         )
@@ -110,14 +112,18 @@ def _shrunk(case: Case) -> Finding | None:
 
 def underfits(case: Case) -> Finding | None:
     """R03: the losses were still falling when it stopped."""
-    if case.game or case.broken or not case.left > (0.7 if case.partly else 0.3) or case.good():
+    plain = case.pairing is not None and case.pairing.kind == "l1"  # not squares
+    if case.game or case.broken or not case.left > (0.7 if case.partly else 0.55 if plain else 0.3):
+        return None
+    if case.good(0.75):
         return None
     known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
     if len(known) < 3:
         return _hardly_begun(case)
     falls = slope([e.train_loss for e in known]), slope([e.val_loss for e in known])
     steady = all(late.val_loss < early.val_loss for early, late in pairwise(known[-4:]))
-    if max(falls) > -case.at.falling or not steady:
+    enough = case.at.falling if case.left < 0.5 else 0.4 * case.at.falling  # far from done, slowly is enough
+    if max(falls) > -enough or not steady:
         return None
     evidence = {
         "training loss changes by, an epoch": falls[0],
@@ -161,7 +167,8 @@ def small_batches(case: Case) -> Finding | None:
 def validates_in_training(case: Case) -> Finding | None:
     """E01: dropout or batch norm were in training mode while nothing was learned."""
     lax, all_of = (case.chart.counts.get(n, 0) for n in ("validations in training mode", "validations"))
-    if not lax or lax < 0.5 * all_of or case.game or all_of > case.chart.step / 2.5:
+    scored = case.chart.counts.get("validations with a score", 0) > 0.5 * all_of
+    if not lax or lax < 0.5 * all_of or case.game or (all_of > case.chart.step / 2.5 and not scored):
         return None
     where = case.chart.where.get("validations in training mode", "")
     return Finding("E01", "critical", {"validations in training mode": f"{lax} of {all_of}"}, where)
@@ -185,6 +192,15 @@ def keeps_graph(case: Case) -> Finding | None:
         return Finding(
             "E03", "warning", {"updates at which the ten graphs before were all kept": kept}, fix=fix
         )
+    times = case.chart.counts.get("evaluations with a graph", 0)
+    quietly = case.chart.counts.get("quiet passes in evaluation mode with a graph", 0) // 2  # begun and ended
+    counts = case.chart.counts
+    plainly = times or (
+        counts.get("updates in training mode") and not counts.get("updates in evaluation mode")
+    )
+    if times >= 3 or (plainly and 2 <= quietly < 0.3 * case.chart.step):
+        times += quietly
+        return Finding("E03", "warning", {"updates with a graph of evaluation, for nothing": times})
     rounds = case.chart.counts.get("validations with a graph", 0)
     if rounds < 2 or rounds > case.chart.step / 3 or case.game:
         return None
@@ -197,6 +213,12 @@ def contradicts(case: Case) -> Finding | None:
         if len(told) < 5 or losses[0] <= 0:
             continue
         fallen = 1 - min(losses) / losses[0]
+        if _too_good(case, losses, told):
+            evidence = {
+                "the metric says": told[-1],
+                "validation loss left of ignorance": losses[-1] / case.baseline,
+            }
+            return Finding("E04", "warning", evidence, name)
         if _near_the_end(told):
             continue
         still = float(np.std(told)) < 1e-9
@@ -216,6 +238,13 @@ def _own_rise(case: Case) -> float:
     """How far the accuracy rose that the doctor counted itself, where that is much."""
     own = [e.val_accuracy for e in case.chart.epochs if e.measured and math.isfinite(e.val_accuracy)]
     return float(np.ptp(own)) if len(own) >= 5 and np.ptp(own) > 0.3 else 0.0
+
+
+def _too_good(case: Case, losses: list[float], told: list[float]) -> bool:
+    """As near 1 as can be from early on, beside squares that fall and are a good part of the variance."""
+    squares = case.sure and case.pairing is not None and case.pairing.kind in ("mse", "smooth_l1", "huber")
+    perfect = 0.985 < min(told[len(told) // 4 :]) <= max(told) <= 1
+    return squares and perfect and min(losses) < 0.7 * losses[0] and losses[-1] > 0.1 * case.baseline
 
 
 def _near_the_end(told: list[float]) -> bool:
@@ -267,8 +296,9 @@ def too_slow(case: Case) -> Finding | None:
     seconds = [s for _, s in case.chart.seconds]
     if len(seconds) < 8:
         return None
-    median, waited = float(np.median(seconds)), float(np.median([s for _, s in case.chart.waits]))
-    share = waited / max(median, 1e-9)
+    median, waits = float(np.median(seconds)), [s for _, s in case.chart.waits]
+    quick, waited = np.percentile(seconds, 25), np.percentile(waits, 25)  # a busy machine delays some
+    share = float(waited / max(quick, 1e-9))
     if share > case.at.waiting and waited > case.at.idle and not case.game:
         evidence = {"share of the time waiting for data": share, "seconds a step": median}
         return Finding("E06", "warning", evidence, "the loader")
@@ -302,6 +332,11 @@ def overpowers(case: Case) -> Finding | None:
     fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes believed", "reals believed"))
     if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 100:
         return None
+    if (found := _without_bound(case)) is not None:
+        return found
+    spread = [v for _, v in case.chart.rivals.get("fakes", [])]
+    if max(spread, default=1.0) < 0.05 * float(np.mean([v for _, v in case.chart.rivals["reals"]])):
+        return None  # one sample for every noise, from the start: nothing to overpower
     looks = min(len(fakes), len(reals))
     right = np.array([(1 - f + r) / 2 for (_, f), (_, r) in zip(fakes[-looks:], reals[-looks:], strict=True)])
     always = float((np.convolve(right, np.ones(4) / 4, "valid") >= case.at.judge).mean())
@@ -314,6 +349,19 @@ def overpowers(case: Case) -> Finding | None:
         "healthy": f"below 0.5, above {case.at.certain}",
     }
     return Finding("G02", "critical", evidence)
+
+
+def _without_bound(case: Case) -> Finding | None:
+    """A critic whose losses only grow: nothing keeps its slope."""
+    if not case.game:
+        return None
+    halves = [np.abs([v for _, v in series])[len(series) // 2 :] for series in case.chart.by_group.values()]
+    largest = max((float(np.median(half)) for half in halves if len(half)), default=0.0)
+    if not largest > case.at.runaway:
+        return None
+    evidence = {"median size of a player's loss in the second half": largest, "at the start": abs(case.first)}
+    fix = "keep the critic's slope: a gradient penalty, spectral norm, or clipped weights"
+    return Finding("G02", "critical", evidence, fix=fix)
 
 
 def _least(series: Series) -> float:

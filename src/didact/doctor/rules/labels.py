@@ -1,14 +1,23 @@
 """L: what the rows are said to be."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
+from didact.doctor.rules.layers import never_used
 from didact.doctor.rules.neighbours import late_neighbours, neighbours
-from didact.doctor.rules.preprocessing import differs
+from didact.doctor.rules.preprocessing import (
+    changed_at_random,
+    differs,
+    hard_augmentation,
+    in_a_few_ways,
+    mixed_otherwise,
+    unscaled,
+)
 
 
 def out_of_step(case: Case) -> Finding | None:
@@ -18,7 +27,8 @@ def out_of_step(case: Case) -> Finding | None:
     if rows.shifted == 0 and blind and case.stuck:
         evidence = {"targets are the tokens of": "the next row"}
         return Finding("L01", "critical", evidence, fix="shift the targets along time")
-    if rows.again < 50 or rows.repeated > 0.05 * max(len(rows.train), 1):
+    ambiguous = rows.repeated > 0.05 * max(len(rows.train), 1) and rows.at_odds > 0.05 * rows.repeated
+    if rows.again < 50 or ambiguous:
         return _drifted(case)
     last = rows.lately[-10:]
     again, changed = (sum(column) for column in zip(*last, strict=True)) if last else (0, 0)
@@ -56,6 +66,8 @@ def unrelated(case: Case) -> Finding | None:
     """L02: neighbours agree no more than by chance, and validation knows no more than that."""
     rows = case.chart.rows
     near = neighbours(rows) if _knows_nothing(case) else None
+    if near is not None and hard_augmentation(case) is not None:
+        return None  # what neighbours tell is drowned
     if near is None or rows.targets is None:
         return _only_memory(case)
     own = rows.targets.reshape(len(rows.targets), -1)
@@ -110,7 +122,10 @@ def _only_memory(case: Case) -> Finding | None:
 
 
 def only_by_heart(case: Case) -> Finding | None:
-    """L02: nothing else is found; one batch is learned by heart, and of all of them nothing."""
+    """L02: nothing else is found; one batch is learned by heart, and of all of them nothing.
+
+    P03 where rows are changed at random in a few ways: what is done to them may change what they are.
+    """
     left = case.chart.probes.get("by heart")
     if left is None or not case.none_the_wiser or not left < case.at.by_heart * case.baseline:
         return None
@@ -119,7 +134,7 @@ def only_by_heart(case: Case) -> Finding | None:
         "of all": case.end,
         "ignorance costs": case.baseline,
     }
-    return Finding("L02", "warning", evidence)
+    return Finding("P03" if in_a_few_ways(case) else "L02", "warning", evidence)
 
 
 def _chance(own: np.ndarray) -> float:
@@ -149,7 +164,8 @@ def _noticeably(case: Case) -> float:
 
 def visible(case: Case) -> Finding | None:
     """L03: the targets are the inputs."""
-    seen = case.chart.rows.visible
+    rows = case.chart.rows
+    seen = rows.told if len(rows.told) > 1 and min(rows.told) > 0.99 else rows.visible
     if len(seen) < 2 or min(seen) < 0.99:
         return None
     evidence = {"targets equal to a token that has been read": min(seen), "batches": len(seen)}
@@ -157,7 +173,12 @@ def visible(case: Case) -> Finding | None:
 
 
 def noisy(case: Case) -> Finding | None:
-    """L04: many rows are surrounded by another class than their own."""
+    """L04: rows among others of another class, validation labelled better, or errors that look like none."""
+    return _among_others(case) or _labelled_better(case) or _wrong_and_sure(case)
+
+
+def _among_others(case: Case) -> Finding | None:
+    """Many rows are surrounded by another class than their own."""
     rows = case.chart.rows
     near = neighbours(rows)
     if near is None or rows.targets is None or not rows.integer or case.classes < 2:
@@ -187,6 +208,56 @@ def noisy(case: Case) -> Finding | None:
     return Finding("L04", "warning", evidence)
 
 
+def _labelled_better(case: Case) -> Finding | None:
+    """For epochs, validation is answered better than training is in the next, and training never catches up.
+
+    Or it does by heart, and validation pays for it.
+    """
+    if case.game or not case.classes or case.chart.dropout > 0.5 or changed_at_random(case):
+        return None
+    accuracies = [(e.val_accuracy, e.train_accuracy) for e in case.chart.epochs]
+    pairs = [(val, train) for (val, _), (_, train) in pairwise(accuracies) if math.isfinite(val + train)][:8]
+    rows = max((e.val_rows for e in case.chart.epochs), default=0)
+    known = [surer for _, surer, _ in case.chart.surer if math.isfinite(surer)][-3:]
+    merely_hard = len(known) == 3 and float(np.median(known)) > case.at.surer
+    if len(pairs) < 3 or not rows or mixed_otherwise(case) or merely_hard:
+        return None
+    enough = max(0.12 + 0.2 * case.chart.dropout, 2 * math.sqrt(0.25 / rows))
+    better = [val - train for val, train in pairs if val - train > enough]
+    best = max(val for val, _ in accuracies if math.isfinite(val))
+    by_heart = case.left < 0.5 and case.val_accuracy < best - 0.08
+    if len(better) < max(3, 0.6 * len(pairs)) or not (case.left > 0.45 or by_heart):
+        return None
+    evidence = {
+        "validation accuracy over that of the next epoch of training": float(np.median(better)),
+        "epochs": f"{len(better)} of {len(pairs)}",
+        "training loss left of ignorance": case.left,
+    }
+    return Finding("L04", "warning", evidence)
+
+
+def _wrong_and_sure(case: Case) -> Finding | None:
+    """What training answers wrong it is as sure of as of the rest: no row looks harder than another.
+
+    Of words that follow one another that is no sign, since many may follow.
+    """
+    if case.game or not case.classes or case.chart.rows.visible or case.chart.dropout > 0.5:
+        return None
+    if not 0.25 < case.left < 0.9 or never_used(case) is not None or unscaled(case) is not None:
+        return None
+    least = case.chance + 0.25 * (1 - case.chance)
+    most = case.at.surer - 0.06 * changed_at_random(case)  # which makes rows harder
+    known = [surer for _, surer, right in case.chart.surer if math.isfinite(surer) and least < right < 0.85]
+    if len(known) < 3 or not (surer := float(np.median(known[-3:]))) < most:
+        return None
+    evidence = {
+        "surer of a right answer than of a wrong one": surer,
+        "healthy": f"above {case.at.surer:g}",
+        "training accuracy": case.accuracy,
+    }
+    return Finding("L04", "warning", evidence)
+
+
 def encoding(case: Case) -> Finding | None:
     """L05: class numbers that do not begin at 0, probabilities outside [0, 1], one value only."""
     for pairing in case.chart.pairings.values():
@@ -197,12 +268,12 @@ def encoding(case: Case) -> Finding | None:
         always = case.game and len(fooled) == 5 and min(fooled) > 0.9  # a judge that was told so
         alone = always or not (case.game or case.chart.counts.get("losses of several parts"))
         single = len(facts["values"]) == 1 and pairing.calls >= 10
-        if pairing.kind in ("bce", "bce_logits") and single and alone:
+        if pairing.kind in ("bce", "bce_logits", "mse", "l1") and single and alone:
             return Finding("L05", "critical", {"every target is": facts["lowest"], "calls": pairing.calls})
         low, high, outputs = facts["lowest"], facts["highest"], facts["outputs"]
         seen = len(facts["values"])
         evidence = {"lowest label": low, "highest label": high, "outputs": outputs}
-        if pairing.kind in ("bce", "bce_logits") and (low < 0 or high > 1):
+        if pairing.kind in ("bce", "bce_logits") and (low < 0 or high > 1) and seen <= 2:
             evidence = {"lowest label": low, "highest label": high, "healthy": "from 0 to 1"}
             return Finding("L05", "critical", evidence)
         if pairing.kind not in ("cross_entropy", "nll") or not facts["integer"] or _tokens(case):

@@ -86,6 +86,9 @@ def linear(case: Case) -> Finding | None:
 def mixing(case: Case) -> Finding | None:
     """A04: another row of the batch changes the answer."""
     moved = case.chart.probes.get("mixing")
+    if case.chart.probes.get("reach", 1.0) < 1e-9 and case.chart.modules.get("attention") and case.stuck:
+        evidence = {"the answer of a row moves with it by": case.chart.probes["reach"]}
+        return Finding("A04", "critical", evidence, "attention, over the rows in place of the places")
     if moved is None or moved <= (case.at.hardly_mixed if case.stuck else case.at.mixed):
         return None
     return Finding("A04", "critical", {"answers of other rows move by": moved, "healthy": 0.0})
@@ -124,6 +127,7 @@ def too_small(case: Case) -> Finding | None:
     known = [w for w in _trained(case) if w.order >= 0 and w.kind in (*WEIGHTY, "embedding")]
     last = max(known, key=lambda weight: weight.order, default=None)
     hidden = [w for w in known if last and w.order < last.order and _handed_on(w, known)]
+    hidden = [w for w in hidden if not _is_offset(w, known)]
     if not hidden or not case.long_enough or case.game or not 0.25 <= case.left <= 1.1:
         return None
     least = min(hidden, key=_width)
@@ -170,6 +174,12 @@ def _handed_on(weight: Weight, known: Sequence[Weight]) -> bool:
     if weight.kind in ("embedding", "recurrent"):
         return True
     return any(v.shape[1] == weight.shape[0] for v in known if v.order > weight.order)
+
+
+def _is_offset(weight: Weight, known: Sequence[Weight]) -> bool:
+    """One number for each name, beside several for the same names."""
+    same = [v for v in known if v.kind == "embedding" and v.shape[0] == weight.shape[0]]
+    return weight.kind == "embedding" and weight.shape[1] == 1 and any(v.shape[1] > 1 for v in same)
 
 
 def never_used(case: Case) -> Finding | None:
@@ -230,13 +240,14 @@ def born_tiny(case: Case) -> bool:
 
 def too_large_weights(case: Case) -> Finding | None:
     """I03: weights far above He's size, with a first loss or saturation to show for it."""
-    gains = _gains(case)
+    gains = _gains(case) + _bare_gains(case)
     high = {w.name: gain for w, gain in gains if gain > case.at.large_gain}
     if not high:
         return None
     start = [a.saturated[0][1] for a in case.chart.activations if a.saturated and not a.last]
-    loud = case.broken or (case.sure and case.first > 3 * case.baseline)
-    if not (loud or (start and max(start) > case.at.saturated)) or case.game:
+    loud = case.broken or (case.sure and case.first > 2.5 * case.baseline)
+    enormous = sum(gain > 4 * case.at.large_gain for gain in high.values()) > len(gains) / 3  # one player's
+    if not (enormous if case.game else loud or (start and max(start) > case.at.saturated)):
         return None
     name, gain = max(high.items(), key=lambda pair: pair[1])
     evidence = {
@@ -263,6 +274,13 @@ def first_loss(case: Case) -> Finding | None:
 
 def _gains(case: Case) -> list[tuple[Weight, float]]:
     return [(w, w.std * math.sqrt(w.fan_in)) for w in _trained(case) if w.kind in WEIGHTY and w.fan_in > 1]
+
+
+def _bare_gains(case: Case) -> list[tuple[Weight, float]]:
+    """The same of matrices of the user's own modules, whose inputs may be either axis."""
+    wide = [w for w in _trained(case) if len(w.shape) == 2 and min(w.shape) > 1]
+    bare = [(w, w.std * math.sqrt(min(w.shape))) for w in wide if w.kind == "other" and w.std > 1.5]
+    return bare + [(w, 2 * w.std) for w in wide if w.kind == "embedding"]  # torch draws them from N(0, 1)
 
 
 def _trained(case: Case) -> list[Weight]:

@@ -39,7 +39,7 @@ def softmax_twice(case: Case) -> Finding | None:
 
 def wrong_axis(case: Case) -> Finding | None:
     """S03: probabilities that sum to one over the rows of the batch, or that sum to one nowhere."""
-    for kind in ("cross_entropy", "nll"):
+    for kind in ("cross_entropy", "nll", "kl"):
         pairing = case.chart.pairings.get(kind)
         if pairing is None or pairing.calls < 3 or pairing.rows < 2:
             continue
@@ -50,17 +50,22 @@ def wrong_axis(case: Case) -> Finding | None:
                 "critical",
                 _evidence(pairing, "batches that sum to one over the rows", "others sum to one"),
             )
-        if kind == "nll" and not right:
+        if kind != "cross_entropy" and not right:
             raw = pairing.counts.get("raw classes sum to one", 0)
             how = (
                 "probabilities without a log" if raw == pairing.calls else "scores that were never normalised"
             )
-            return Finding("S03", "critical", {"nll_loss is given": how, "batches": pairing.calls})
+            name = "nll_loss" if kind == "nll" else "kl_div"
+            return Finding("S03", "critical", {f"{name} is given": how, "batches": pairing.calls})
     return None
 
 
 def out_of_reach(case: Case) -> Finding | None:
     """S04: targets lie where the last activation cannot go."""
+    out = [v for _, v in case.chart.rivals.get("reals out of reach", [])]
+    if len(out) >= 3 and np.mean(out) > 0.01:
+        share = float(np.mean(out))
+        return Finding("S04", "critical", {"share of real numbers that the generator cannot make": share})
     beyond = [v for _, v in case.chart.rivals.get("reals beyond", [])]
     reach = max((v for _, v in case.chart.rivals.get("fakes reach", [])[9:]), default=0.0)
     if 0.9 < reach < 1.01 and beyond and np.mean(beyond) > 0.01:
@@ -110,6 +115,8 @@ def wrong_loss(case: Case) -> Finding | None:
             "different targets": len(values),
             "targets": [facts["lowest"], facts["highest"]],
         }
+        if pairing.kind in ("bce", "bce_logits") and len(values) > 2 and facts["highest"] > 1:
+            return Finding("S06", "critical", evidence)
         in_a_row = len(values) == facts["highest"] - facts["lowest"] + 1
         if (
             pairing.kind in NUMBERS
@@ -119,10 +126,13 @@ def wrong_loss(case: Case) -> Finding | None:
             and _is_label(case, pairing)
         ):
             return Finding("S06", "critical", evidence)
+        classes = pairing.counts.get("targets stretched", 0) == pairing.calls and facts["lowest"] == 0
+        if pairing.kind in NUMBERS and classes and facts["whole"] and 3 <= len(values) <= facts["outputs"]:
+            return Finding("S06", "critical", evidence)
         if (
             pairing.kind == "cross_entropy"
             and not facts["integer"]
-            and (facts["lowest"] < 0 or facts["highest"] > 1.001)
+            and (facts["lowest"] < 0 or facts["highest"] > 1.001 or not facts.get("shares", True))
         ):
             return Finding("S06", "critical", evidence)
     return None
@@ -130,7 +140,7 @@ def wrong_loss(case: Case) -> Finding | None:
 
 def _is_label(case: Case, pairing: Pairing) -> bool:
     """One number a row, each value many times."""
-    return bool(pairing.facts["one_column"]) and pairing.facts["lowest"] in (0.0, 1.0)
+    return bool(pairing.facts["one_column"]) and pairing.facts["lowest"] == 0
 
 
 def bent(case: Case) -> Finding | None:
@@ -144,6 +154,8 @@ def bent(case: Case) -> Finding | None:
             "S07", "critical", {"first loss": case.first, "at the end": case.end}, "loss without a floor"
         )
     pairing, whole = case.pairing, counts.get("loss as it was called", 0) >= 3
+    each = pairing.baseline / max(pairing.rows, 1) if pairing is not None else math.nan
+    whole = whole or case.first > 5 * each  # a part of the loss, and not divided by its rows
     if pairing is not None and pairing.reduction == "sum" and whole and (case.unstable or case.stuck):
         return Finding(
             "S07",

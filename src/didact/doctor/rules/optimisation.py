@@ -31,11 +31,27 @@ def rate_too_high(case: Case) -> Finding | None:
     thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
     far = case.rose and case.early_ratio > case.at.thrown and not case.good() and case.left > 0.3
     bad, large = bad or thrown or far, large or thrown
-    kept_up = case.ratio > case.at.large_update / 3 or case.early_ratio > case.at.thrown
-    slowly = kept_up and large and case.long_enough and not case.still_learning
-    pushed = case.early_ratio > case.at.thrown if case.broken else slowly
-    if not (bad and (case.rose or pushed)):
+    far_enough = large and case.early_ratio > 4 * case.at.large_update
+    pushed = case.early_ratio > case.at.thrown if case.broken else far_enough and _kept_up(case)
+    return _too_high(case) if bad and (case.rose or pushed) else None
+
+
+def perhaps_too_high(case: Case) -> Finding | None:
+    """O01: updates are somewhat large and little is learned, which may have many causes; asked last."""
+    if case.game or case.broken or born_tiny(case) or not case.left > 0.7:
         return None
+    untried = case.none_the_wiser and "by heart" not in case.chart.probes
+    large = case.early_ratio > case.at.large_update
+    return _too_high(case) if large and _kept_up(case) and not untried else None
+
+
+def _kept_up(case: Case) -> bool:
+    """Updates stay large, and nothing more is learned."""
+    large = case.ratio > case.at.large_update / 3 or case.early_ratio > case.at.thrown
+    return large and case.long_enough and not case.still_learning
+
+
+def _too_high(case: Case) -> Finding:
     rate = _rate(case)
     evidence = {
         "highest loss over the first": float(case.smooth.max() / case.first) if case.first else math.nan,
@@ -244,7 +260,8 @@ def forgets(case: Case) -> Finding | None:
     by_place = case.chart.probes.get("memory")
     if not by_place or not (case.stuck or case.slow) or not case.chart.modules.get("recurrent"):
         return None
-    if case.rose and case.early_ratio > 5 * case.at.large_update:  # thrown, not forgetful
+    thrown = case.rose and case.early_ratio > 5 * case.at.large_update
+    if thrown or case.early_ratio < case.at.small_update:  # or never moved: not forgetful
         return None
     quarter = max(1, len(by_place) // 4)
     first, last = float(np.mean(by_place[:quarter])), float(np.mean(by_place[-quarter:]))
@@ -266,8 +283,13 @@ def forgets(case: Case) -> Finding | None:
 
 def detached(case: Case) -> Finding | None:
     """O10: layers ran, the optimizer has them, and no gradient ever came."""
+    empty = not case.chart.backwards and case.chart.counts.get("gradient zero", 0) >= 3
+    if empty and case.chart.step >= case.at.enough:
+        updates = {"updates": case.chart.step, "backward passes": 0}
+        return Finding("O10", "critical", updates, "the loss itself")
     cut = case.chart.counts.get("loss without a graph", 0)
-    if case.chart.counts.get("gradients gone before the step", 0) >= 3:
+    heard = any(weight.received for weight in case.chart.weights)
+    if case.chart.counts.get("gradients gone before the step", 0) >= 3 and not heard:
         return None
     if cut >= 3:
         return Finding("O10", "critical", {"losses without a graph": cut}, "the loss itself")

@@ -6,6 +6,7 @@ import numpy as np
 
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
+from didact.doctor.pace import READ
 
 
 def unscaled(case: Case) -> Finding | None:
@@ -84,7 +85,8 @@ def _moments_apart(case: Case) -> dict[str, object] | None:
     gap = np.abs(val[1] - train[1])[lively]
     error = np.sqrt(std[lively] ** 2 / train[0] + other[lively] ** 2 / val[0]) + floor
     moved = float(((gap > case.at.shift * scale) & (gap > 6 * error)).mean())
-    outside = ratio > case.at.moments or ratio < 1 / case.at.moments
+    each_way = np.abs(np.log((other[lively] + floor) / (std[lively] + floor)))
+    outside = float(np.median(each_way)) > math.log(case.at.moments)  # some wider, others narrower
     whole = abs(float(val[1].mean() - train[1].mean())) > 0.05 * size or not 0.8 < ratio < 1.25
     labels = case.chart.rows.labels
     each = sum(labels.values()) <= case.chart.rows.train_seen  # a label for each row, not for each pixel
@@ -100,16 +102,64 @@ def _moments_apart(case: Case) -> dict[str, object] | None:
 
 def hard_augmentation(case: Case) -> Finding | None:
     """P03: training rows are new every time, and validation is far better or looks unlike them."""
-    if case.game or not case.classes or not _always_new(case):
+    if case.game or not case.classes or not changed_at_random(case):
         return None
     known = [e for e in case.chart.epochs if e.measured and e.val_rows >= 30]
     scored = [(e.val_accuracy, e.in_eval[1] if e.in_eval else e.train_accuracy) for e in known]
     better = [pair for pair in scored if pair[0] > pair[1] + case.at.too_regular]
-    apart = _moments_apart(case)
+    apart = _moments_apart(case) or unlike(case)
     if len(better) >= 3 and not case.chart.modules.get("dropout", 0) and not case.good(0.95):
         own, trained = better[-1]
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
-    return Finding("P03", "warning", apart) if apart and not case.good() else None
+    return Finding("P03", "warning", apart) if apart and not case.good(0.85) else None
+
+
+def unlike(case: Case) -> dict[str, object] | None:
+    """By how much the means of all features differ beyond chance, in deviations squared."""
+    train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
+    if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 100:
+        return None
+    variance = (train[2] + val[2]) / (train[0] + val[0])
+    lively = variance > 1e-6 * variance.max()
+    chance = 1 / train[0] + 1 / val[0]
+    apart = float(((train[1] - val[1]) ** 2 / np.where(lively, variance, 1.0))[lively].mean())
+    if apart < case.at.unlike or apart < 6 * chance:
+        return None
+    return {"distance of the means, in variances of a feature": apart, "by chance": chance}
+
+
+def in_a_few_ways(case: Case) -> bool:
+    """Whether they are others, and come back: there are only so many ways to turn a picture."""
+    return 0.15 < _new_later(case) < 0.95
+
+
+def _renewed(case: Case) -> bool:
+    """Whether later epochs go on bringing rows that the first did not have: they are changed at random."""
+    return _new_later(case) > 0.15
+
+
+def _new_later(case: Case) -> float:
+    """The share of rows that were never met before, in the epochs after the first."""
+    epochs = [epoch for epoch in case.chart.epochs if epoch.step <= READ]
+    if len(epochs) < 2 or not epochs[0].met[1] > 0.95 * epochs[0].met[0]:  # or drawn with repetition
+        return 0.0
+    seen, different = (late - early for late, early in zip(epochs[-1].met, epochs[0].met, strict=True))
+    return different / seen if seen >= 100 else 0.0
+
+
+def mixed_otherwise(case: Case) -> bool:
+    """Whether the classes of validation have other shares than those of training."""
+    labels, others = case.chart.rows.labels, case.chart.rows.val_labels
+    total, there = sum(labels.values()), sum(others.values())
+    if not total or not there:
+        return False
+    names = labels.keys() | others.keys()
+    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2 > 0.15
+
+
+def changed_at_random(case: Case) -> bool:
+    """Whether the rows of training are others in every epoch."""
+    return _always_new(case) or _renewed(case)
 
 
 def _always_new(case: Case) -> bool:
@@ -136,7 +186,8 @@ def far_targets(case: Case) -> Finding | None:
     if size < case.at.far_target * max(facts["first answers"], 0.2):
         return None
     near = 0.3 if size > 100 * max(facts["first answers"], 0.2) else 0.5
-    if case.first < case.at.far_target * case.baseline or case.end < near * case.baseline:
+    far = case.at.far_target if pairing.kind == "mse" else math.sqrt(case.at.far_target)  # no squares
+    if case.first < far * case.baseline or case.end < near * case.baseline:
         return None
     evidence = {
         "mean of the targets": pairing.facts.get("middle", math.nan),

@@ -1,0 +1,197 @@
+"""What an epoch is said to have scored: which places count, and where one ends if the loop never says."""
+
+# B rows, C classes, T places
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import didact
+from didact.doctor.doctor import Doctor
+from didact.doctor.epochs import BRIEF
+
+ROWS, TRAINED, PLACES = 320, 192, 5
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(ROWS, PLACES, 4, generator=GENERATOR)
+SCORES = X[..., :3] + torch.randn(ROWS, PLACES, 3, generator=GENERATOR)
+CLASSES, HIDDEN = SCORES.argmax(-1), torch.rand(ROWS, PLACES, generator=GENERATOR) < 0.3
+
+
+# Places that do not count
+
+
+class Seen:
+    """What a loop itself counts: right answers, and labels that are no place to be ignored."""
+
+    def __init__(self, ignored: int):
+        self.ignored = ignored
+        self.trained: list[tuple[int, int]] = []
+        self.validated: list[float] = []
+        self.labels, self.others = torch.zeros(3, dtype=torch.long), torch.zeros(3, dtype=torch.long)
+
+    def share(self, answer: Tensor, y: Tensor) -> tuple[int, int]:
+        """Right answers, and all of them; nothing here compares two tensors, which the doctor would hear."""
+        known = y != self.ignored
+        return int((((answer.argmax(1) - y) == 0) & known).sum()), int(known.sum())
+
+    def counted(self, y: Tensor) -> Tensor:
+        return y[y != self.ignored].bincount(minlength=3)
+
+
+def ignoring(ignored: int, by_loss: bool, places: bool) -> tuple[Doctor, Seen]:
+    """Four epochs in which a third of the labels is ``ignored``; one label a row, or one a place."""
+    torch.manual_seed(0)
+    x, y = (X, CLASSES.masked_fill(HIDDEN, ignored)) if places else (X[:, 0], CLASSES[:, 0].clone())
+    if not places:
+        y[HIDDEN[:, 0]] = ignored
+    model, loss_fn, seen = nn.Linear(4, 3), nn.CrossEntropyLoss(ignore_index=ignored), Seen(ignored)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    with didact.watch(model, optimizer, quiet=True, budget=1.0) as doctor:
+        for _ in range(4):
+            for at in torch.randperm(TRAINED).split(32):
+                optimizer.zero_grad()
+                answer = model(x[at]).movedim(-1, 1)
+                loss_fn(answer, y[at]).backward()
+                optimizer.step()
+                seen.trained.append(seen.share(answer, y[at]))
+                seen.labels += seen.counted(y[at])
+            both = torch.zeros(2)
+            with torch.no_grad():
+                for at in torch.arange(TRAINED, ROWS).split(48):
+                    answer = model(x[at]).movedim(-1, 1)
+                    score = loss_fn(answer, y[at]) if by_loss else (answer.argmax(1) == y[at]).sum()
+                    assert score.isfinite()
+                    both += torch.tensor(seen.share(answer, y[at]))
+                    seen.others += seen.counted(y[at])
+            seen.validated.append(float(both[0] / both[1]))
+    assert doctor.chart.errors == []
+    return doctor, seen
+
+
+@pytest.mark.parametrize("places", [False, True], ids=["rows", "places"])
+@pytest.mark.parametrize("by_loss", [True, False], ids=["loss", "=="])
+@pytest.mark.parametrize("ignored", [7, -100])
+def test_places_that_do_not_count_are_in_no_accuracy_and_no_label_count(
+    ignored: int, by_loss: bool, places: bool
+) -> None:
+    doctor, seen = ignoring(ignored, by_loss, places)
+    chart = doctor.chart
+    assert [value for _, value in chart.accuracy] == pytest.approx([a / b for a, b in seen.trained])
+    by_epoch = torch.tensor(seen.trained).double().reshape(4, -1, 2).sum(1)
+    assert [epoch.train_accuracy for epoch in chart.epochs] == pytest.approx(
+        (by_epoch[:, 0] / by_epoch[:, 1]).tolist()
+    )
+    assert [epoch.val_accuracy for epoch in chart.epochs] == pytest.approx(seen.validated)
+    assert all(epoch.measured for epoch in chart.epochs)
+    assert [sum(epoch.predicted) for epoch in chart.epochs] == [int(seen.others.sum()) // 4] * 4
+    assert chart.rows.labels == dict(enumerate(seen.labels.tolist()))
+    assert chart.rows.val_labels == dict(enumerate(seen.others.tolist()))
+    assert chart.rows.ignored == ignored
+
+
+def test_an_ignored_number_may_be_that_of_a_class() -> None:
+    doctor, seen = ignoring(1, by_loss=False, places=False)
+    assert doctor.chart.rows.labels == {k: n for k, n in enumerate(seen.labels.tolist()) if k != 1}
+    assert set(doctor.chart.rows.val_labels) == {0, 2}
+    assert [epoch.val_accuracy for epoch in doctor.chart.epochs] == pytest.approx(seen.validated)
+
+
+# A loop whose every update sees all rows
+
+UPDATES = 40
+TRAIN = torch.arange(ROWS) < TRAINED
+Score = Callable[[nn.Module], float]
+
+
+def right(answers: Tensor) -> float:
+    return float((answers == CLASSES[~TRAIN, 0]).double().mean())
+
+
+def under_a_mask(model: nn.Module) -> float:
+    with torch.no_grad():
+        return right(model(X[:, 0])[~TRAIN].argmax(1))
+
+
+def after_no_grad(model: nn.Module) -> float:
+    with torch.no_grad():
+        out = model(X[:, 0])
+    return right(out[~TRAIN].argmax(1))
+
+
+def answers_under_a_mask(model: nn.Module) -> float:
+    with torch.no_grad():
+        answers = model(X[:, 0]).argmax(1)
+    return right(answers[~TRAIN])
+
+
+def rows_of_their_own(model: nn.Module) -> float:
+    with torch.no_grad():
+        return right(model(X[~TRAIN, 0]).argmax(1))
+
+
+SCORERS = (under_a_mask, after_no_grad, answers_under_a_mask, rows_of_their_own)
+
+
+def whole(score: Score, dropout: float = 0.0, mode: bool = True) -> tuple[Doctor, list[float]]:
+    """One update and one validation each epoch; ``mode``: the model is put into evaluation for it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
+    optimizer, true = torch.optim.Adam(model.parameters(), lr=0.02), []
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(UPDATES):
+            model.train()
+            optimizer.zero_grad()
+            F.cross_entropy(model(X[:, 0])[TRAIN], CLASSES[TRAIN, 0]).backward()
+            optimizer.step()
+            model.train(not mode)
+            true.append(score(model))
+    assert doctor.chart.errors == []
+    return doctor, true
+
+
+@pytest.mark.parametrize("score", SCORERS)
+def test_a_loop_of_one_update_an_epoch_has_epochs_and_not_too_many(score: Score) -> None:
+    doctor, true = whole(score)
+    epochs = doctor.chart.epochs
+    assert all(epoch.measured for epoch in epochs)
+    assert [epoch.val_accuracy for epoch in epochs] == pytest.approx([true[e.step - 1] for e in epochs])
+    assert true[0] < 0.55 < true[-1]
+    steps = [epoch.step for epoch in epochs]
+    assert steps[-1] == UPDATES  # the last is closed with the run
+    assert [later - step for step, later in pairwise(steps[1:-1])] == [BRIEF] * (len(steps) - 3)
+    assert len(steps) > UPDATES / BRIEF
+    assert doctor.chart.counts["validations"] == UPDATES
+
+
+@pytest.mark.parametrize("score", SCORERS)
+def test_there_too_a_validation_in_training_mode_is_found(score: Score) -> None:
+    def found(dropout: float, mode: bool) -> bool:
+        doctor, _ = whole(score, dropout, mode)
+        return "E01" in [finding.code for finding in doctor.report().findings]
+
+    assert found(0.2, mode=False)
+    assert not found(0.2, mode=True)
+    assert not found(0.0, mode=False)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_pass_that_only_supplies_another_is_no_validation(dropout: float) -> None:
+    """Before every update, and never scored: as in a model that learns from its own answers."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(UPDATES):
+            with torch.no_grad():
+                supplied = model(X[:TRAINED, 0]).softmax(1)
+            optimizer.zero_grad()
+            answer = model(X[:TRAINED, 0])
+            assert 0 <= int((answer.argmax(1) == CLASSES[:TRAINED, 0]).sum()) <= TRAINED
+            F.cross_entropy(answer, 0.9 * F.one_hot(CLASSES[:TRAINED, 0], 3) + 0.1 * supplied).backward()
+            optimizer.step()
+    assert (doctor.chart.errors, doctor.chart.epochs) == ([], [])
+    assert "E01" not in [finding.code for finding in doctor.report().findings]
