@@ -86,7 +86,8 @@ def linear(case: Case) -> Finding | None:
 def mixing(case: Case) -> Finding | None:
     """A04: another row of the batch changes the answer."""
     moved = case.chart.probes.get("mixing")
-    if case.chart.probes.get("reach", 1.0) < 1e-9 and case.chart.modules.get("attention") and case.stuck:
+    deaf = case.chart.probes.get("reach", 1.0) < 1e-9 and constant(case) is None
+    if deaf and case.chart.modules.get("attention") and case.stuck:
         evidence = {"the answer of a row moves with it by": case.chart.probes["reach"]}
         return Finding("A04", "critical", evidence, "attention, over the rows in place of the places")
     if moved is None or moved <= (case.at.hardly_mixed if case.stuck else case.at.mixed):

@@ -154,7 +154,7 @@ def mixed_otherwise(case: Case) -> bool:
     if not total or not there:
         return False
     names = labels.keys() | others.keys()
-    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2 > 0.15
+    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2 > 0.19
 
 
 def changed_at_random(case: Case) -> bool:
