@@ -200,10 +200,12 @@ def small_validation(case: Case) -> Finding | None:
 def overlap(case: Case) -> Finding | None:
     """D06: rows of the validation were trained on."""
     share, leaked, total = case.chart.probes.get("overlap", (0.0, 0, 0))
+    if share <= case.at.overlap or leaked < 3:
+        return None
     rows = case.chart.rows
     inside = rows.repeated / max(len(rows.train), 1)
     natural = share <= max(3 * inside, _expected(case)) and not _never_alike(rows)
-    if share <= case.at.overlap or natural or leaked < 3:
+    if natural:
         return None
     evidence = {
         "validation rows that were trained on": f"{leaked} of {total}",

@@ -264,16 +264,18 @@ def encoding(case: Case) -> Finding | None:
         facts = pairing.facts
         if "lowest" not in facts or pairing.calls < 3:
             continue
+        low, high, outputs = facts["lowest"], facts["highest"], facts["outputs"]
         fooled = [share for _, share in case.chart.rivals.get("fakes believed", [])[-5:]]
         always = case.game and len(fooled) == 5 and min(fooled) > 0.9  # a judge that was told so
         alone = always or not (case.game or case.chart.counts.get("losses of several parts"))
         single = len(facts["values"]) == 1 and pairing.calls >= 10
-        if pairing.kind in ("bce", "bce_logits", "mse", "l1") and single and alone:
-            return Finding("L05", "critical", {"every target is": facts["lowest"], "calls": pairing.calls})
-        low, high, outputs = facts["lowest"], facts["highest"], facts["outputs"]
+        binary = pairing.kind in ("bce", "bce_logits")
+        same = binary or (pairing.kind in ("mse", "l1") and low != 0)  # a residual is meant to be nothing
+        if same and single and alone:
+            return Finding("L05", "critical", {"every target is": low, "calls": pairing.calls})
         seen = len(facts["values"])
         evidence = {"lowest label": low, "highest label": high, "outputs": outputs}
-        if pairing.kind in ("bce", "bce_logits") and (low < 0 or high > 1) and seen <= 2:
+        if binary and (low < 0 or high > 1) and seen <= 2:
             evidence = {"lowest label": low, "highest label": high, "healthy": "from 0 to 1"}
             return Finding("L05", "critical", evidence)
         if pairing.kind not in ("cross_entropy", "nll") or not facts["integer"] or _tokens(case):
