@@ -16,7 +16,7 @@ from didact.doctor.taps import LossCall
 
 FEWEST = 20  # different rows that make a validation
 BRIEF = 5  # updates that are an epoch where all rows are in each of them, and each is validated
-UNSCORED = 500  # batches of a validation whose answers wait to be compared
+UNSCORED = 200  # batches of a validation whose answers wait to be compared
 ROWS = 5000  # of a validation that are compared with those trained on
 KEEP = 5_000_000  # numbers of a batch that is kept to be scored again
 
@@ -65,7 +65,8 @@ class Epochs:
                 if x.is_floating_point():
                     self.register.moments(x, training=False)
         at.rows += len(x) if x is not None else 0
-        self.unscored = [*self.unscored[-UNSCORED:], one.answer]
+        few = len(self.unscored) < UNSCORED and (len(self.unscored) + 1) * one.answer.numel() < KEEP
+        self.unscored = [*self.unscored, one.answer] if few else [one.answer]
 
     def scored(self, call: LossCall) -> None:
         """A loss without a graph."""
