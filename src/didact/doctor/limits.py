@@ -44,6 +44,7 @@ class Limits:
     unknown: float = 0.3  # of the tokens of validation
     other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
+    tried: int = 5  # epochs
     unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be
     far_target: float = 3.0  # of the variance
 
@@ -93,7 +94,7 @@ class Limits:
     small_batch: int = 8
     modes: float = 0.5
     waiting: float = 0.5
-    idle: float = 5e-3  # seconds of waiting, an update
+    idle: float = 4e-3  # seconds of waiting, an update
     slow_step: float = 0.5  # seconds
 
     # games

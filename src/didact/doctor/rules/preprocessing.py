@@ -111,7 +111,8 @@ def hard_augmentation(case: Case) -> Finding | None:
     if len(better) >= 3 and not case.chart.modules.get("dropout", 0) and not case.good(0.95):
         own, trained = better[-1]
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
-    return Finding("P03", "warning", apart) if apart and not case.good(0.85) else None
+    tried = len(case.chart.epochs) >= case.at.tried
+    return Finding("P03", "warning", apart) if apart and tried and not case.good(0.85) else None
 
 
 def unlike(case: Case) -> dict[str, object] | None:
