@@ -165,16 +165,13 @@ class Case:
 
         Where only a part of the loss is known, stuck after long enough.
         """
-        if not self.bottomless or self._validates_above_chance:
+        told_apart = self.classes > 2 and math.isfinite(self.val_accuracy) and self.good(0.15)
+        if not self.bottomless or told_apart:
             return False
         if self.stuck and (self.sure or self.updates >= self.at.patient):
             return True
         most = self.chance + 0.05 * (1 - self.chance)
         return self.classes > 2 and self.long_enough and self.accuracy < most and self.val_accuracy < most
-
-    @property
-    def _validates_above_chance(self) -> bool:
-        return self.classes > 2 and self.val_accuracy > self.chance + 0.15 * (1 - self.chance)
 
     @property
     def slow(self) -> bool:

@@ -43,7 +43,7 @@ class Epochs:
     def validated(self) -> bool:
         """Whether the passes without gradients since the last updates were a validation."""
         at = self.validation
-        scored = at.answers > 0 or at.count > 0 or self.of_some is not None
+        scored = at.scored or self.of_some is not None
         return self.updates >= 3 or (self.updates > 0 and (at.passes >= 2 or scored))
 
     # A validation
@@ -121,11 +121,10 @@ class Epochs:
         at = self.validation
         if not at.passes:
             return
-        scored = at.answers > 0 or at.count > 0
         if self.validated:
             often = self.chart.counts.get("validations", 0) > max(self.chart.step / 3, 1)
             since = self.chart.step - (self.chart.epochs[-1].step if self.chart.epochs else 0)
-            if self.told or (often and not (scored and since >= BRIEF)):
+            if self.told or (often and not (at.scored and since >= BRIEF)):
                 self._end_validation()
             else:
                 self.close({}, {})
@@ -134,7 +133,7 @@ class Epochs:
     def _end_validation(self) -> None:
         at, chart = self.validation, self.chart
         chart.count("validations")
-        if at.answers or at.count:
+        if at.scored:
             chart.count("validations with a score")
         at.phases += 1
         if at.lax:

@@ -109,6 +109,11 @@ class Tally:
         self.right.append(correct[counts].cpu())
 
     @property
+    def scored(self) -> bool:
+        """Whether a loss or an answer was counted."""
+        return self.answers > 0 or self.count > 0
+
+    @property
     def ranked(self) -> int:
         """Answers whose sureness is known."""
         return sum(map(len, self.sure))
