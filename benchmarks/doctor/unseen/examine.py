@@ -48,6 +48,7 @@ TASKS = (
     *("wines", "houses", "citations", "digits_gan", "distil", "denoise"),
     *("reverse", "regions", "ratings", "patches", "tags", "recall"),
     *("tumours", "strokes", "poems", "moons", "glyphs", "sugar"),
+    *("mail", "heartbeats", "boxes", "names", "compress"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

@@ -18,6 +18,7 @@ from didact.doctor.operations import kind_of, seen_through
 
 DEEPEST = 40  # operations between a loss and an answer that are looked at
 LOST = 1e3  # an answer so many times the target leaves nothing of it in their difference
+REORDER = {"Index", "IndexSelect", "Gather", "Sort", "Flip", "Roll", "TakeAlongDim"}
 KINDS = {"Pow": "mse", "Mul": "mse", "Abs": "l1"}  # what is done with a difference
 
 
@@ -119,8 +120,9 @@ def _of_product(node: Any, answer: Tensor, made_by: Any) -> Comparison | None:
         factor = getattr(node, saved, None)
         if before is None or not isinstance(factor, Tensor) or factor.requires_grad:
             continue
-        if factor.numel() != answer.numel() or "Rsub" in _kinds_until(before, made_by):
-            continue
+        kinds = _kinds_until(before, made_by)
+        if factor.numel() != answer.numel() or "Rsub" in kinds or not REORDER.isdisjoint(kinds):
+            continue  # or its rows stand in another order
         factor = factor.detach()
         one_hot = factor.dim() == 2 and factor.shape[1] > 1 and bool((factor.sum(1) == 1).all())
         stretched = math.prod(node._input_metadata[0].shape) > answer.numel()

@@ -9,6 +9,7 @@ import numpy as np
 
 from didact.doctor.chart import Chart, Pairing, Series
 from didact.doctor.limits import Limits
+from didact.doctor.mixture import mixed, weights_of
 
 FAMILIAR = ("cross_entropy", "nll", "bce", "bce_logits", "mse", "l1", "smooth_l1", "huber")
 
@@ -60,6 +61,8 @@ class Case:
     @property
     def baseline(self) -> float:
         """What the best constant answer costs; the first loss where that is not known."""
+        if self._mixture:
+            return mixed(self._mixture, {kind: p.baseline for kind, p in self.chart.pairings.items()})
         if self.pairing and (self.sure or self.partly):
             return self._ignorance * (1.0 if self.sure else self._times)
         return self.first
@@ -78,10 +81,18 @@ class Case:
 
     @property
     def sure(self) -> bool:
-        """Whether the baseline is known, which takes a loss that is known and stands alone."""
+        """Whether the baseline is known, which takes a loss that is known and stands alone, or several."""
+        if self._mixture:
+            return True
         if self.pairing is None or not 0 < self.pairing.baseline < math.inf:
             return False
         return self.chart.counts.get("losses of several parts", 0) < 0.5 * self.pairing.calls
+
+    @cached_property
+    def _mixture(self) -> dict[str, float]:
+        """How much of each known loss is in a sum of several, where ignorance has a price for all of them."""
+        found = {} if self.game else weights_of(self.chart)
+        return found if all(0 < self.chart.pairings[kind].baseline < math.inf for kind in found) else {}
 
     @property
     def bottomless(self) -> bool:
@@ -91,6 +102,9 @@ class Case:
     @property
     def floor(self) -> float:
         """The least that the loss can be: the entropy of targets that are shares; else 0."""
+        if self._mixture:
+            known = {kind: float(p.facts.get("entropy", 0.0)) for kind, p in self.chart.pairings.items()}
+            return mixed(self._mixture, known)
         if self.pairing is None or not (self.sure or self.partly):
             return 0.0
         return float(self.pairing.facts.get("entropy", 0.0)) * (1.0 if self.sure else self._times)

@@ -12,6 +12,7 @@ print(doctor.report())
 
 import functools
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from operator import attrgetter
@@ -35,7 +36,7 @@ from didact.errors import DidactError
 
 CHECKPOINTS = (1, 20, 150)  # updates after which the rules are asked
 ALSO = (5, 50, 100, 300)  # and after these, and after epochs, where the budget allows it
-PATIENCE = 5  # errors of its own after which the doctor stops watching
+PATIENCE = 5  # errors of its own after which the doctor stops asking what made them
 
 
 class FaultFound(DidactError):
@@ -77,12 +78,13 @@ class Doctor:
         self.chart, self.limits = Chart(), limits
         self.fail_fast, self.quiet = fail_fast, quiet
         self.observer = Observer(self.chart, Pace(budget))
-        self.observer.finished = self._finished
+        self.observer.finished, self.observer.guard = self._finished, self._try
         self.seen: dict[str, int] = {}
         self._stack = ExitStack()
         self._shown = False
         self._closer_at = 1  # the update at which one batch was last tried by heart
         self._awaited: Optimizer | None = None  # its closure has not run yet
+        self._failed: Counter[str] = Counter()  # errors of our own, by the method
 
     def on_start(
         self,
@@ -191,11 +193,13 @@ class Doctor:
 
     def _try(self, call: Callable[..., Any], *args: Any) -> Any:
         """Never take the run down."""
-        if len(self.chart.errors) >= PATIENCE:
+        name = call.__qualname__
+        if self._failed[name] >= PATIENCE:
             return None
         try:
             return call(*args)
         except Exception as error:
+            self._failed[name] += 1
             place = _innermost(error)
             self.chart.errors.append(f"{type(error).__name__} in {place}: {error}")
             return None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from didact.doctor.chart import Chart, Epoch
+from didact.doctor.mixture import mixed, weights_of
 from didact.doctor.pace import Pace
 from didact.doctor.passes import Pass, Tally, lax_modules, right_answers, that_count
 from didact.doctor.probes import Inputs, answer_of, shaped_as, untouched
@@ -71,7 +72,8 @@ class Epochs:
     def scored(self, call: LossCall) -> None:
         """A loss without a graph."""
         rows = call.given.shape[0] if call.given.dim() else 1
-        self.validation.add_loss(float(call.value) / (rows if call.reduction == "sum" else 1), rows)
+        mean = float(call.value) / (rows if call.reduction == "sum" else 1)
+        self.validation.add_kind(call.kind, mean, rows)
         given, self.unscored = self.unscored, []
         with self.pace.clocked():
             right = right_answers(call.given, call.target)
@@ -180,7 +182,7 @@ class Epochs:
             self.chart.step,
             train_loss=_first(tally.loss, _told(train, "loss")),
             train_accuracy=_first(tally.accuracy, _told(train, "acc")),
-            val_loss=_first(at.loss, _told(val, "loss")),
+            val_loss=_first(self._validation_loss(), _told(val, "loss")),
             val_accuracy=_first(at.accuracy, _told(val, "acc")),
             val_rows=at.rows,
             measured=at.answers > 0,
@@ -195,11 +197,18 @@ class Epochs:
         self._forget()
         self.register.settle()
 
+    def _validation_loss(self) -> float:
+        """As it was heard; of several parts the sum that training descends, NaN where that is not known."""
+        at = self.validation
+        weights = weights_of(self.chart) if at.kinds else {}
+        if weights:
+            return mixed(weights, {kind: total / count for kind, (total, count) in at.kinds.items()})
+        return at.loss if len(at.kinds) < 2 else math.nan
+
     def keep(self, model: nn.Module, inputs: Inputs, call: LossCall) -> None:
         """Keep a batch, to score it in both modes at the end of each epoch."""
-        x = inputs.tensor
-        if self.first is None and inputs.alone and x is not None and x.numel() < KEEP:
-            self.kept = self.first = model, inputs.having(x.detach().clone()), call
+        if self.first is None and 0 < inputs.numbers < KEEP:
+            self.kept = self.first = model, inputs.apart(), call
 
     def _score_kept(self, epoch: Epoch) -> None:
         n = len(self.chart.epochs) + 1

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 
 class Hook:
     """A hook that stays with the module it was put on.
@@ -16,11 +18,16 @@ class Hook:
 
     def __call__(self, *args: Any) -> None:
         """Tell the observer, unless it is idle; what the module computes stays as it is."""
-        if not self.idle(args[0]):
+        if not transformed() and not self.idle(args[0]):
             self.call(*args)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _silence, ()
+
+
+def transformed() -> bool:
+    """Whether one of torch.func's transforms runs: its tensors hold no numbers that could be read."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def silent(*args: Any) -> None:

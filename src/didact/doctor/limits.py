@@ -34,6 +34,7 @@ class Limits:
     leak_share: float = 0.05  # of the features, that may tell alone and count as a leak
     changed: float = 0.2
     noisy: float = 0.06
+    two_kinds: float = 1.5  # times the variance of neighbours that agree by chance
     other_split: float = 1.0  # standard deviations that a feature's mean moves
     surer: float = 0.66  # of all pairs of a right and a wrong answer
     told: float = 0.2  # of what neighbours could agree beyond chance

@@ -33,7 +33,7 @@ from didact.doctor.as_python import Stop
 from didact.doctor.doctor import ALSO, CHECKPOINTS, Doctor, unwrapped
 from didact.doctor.elsewhere import Elsewhere, worth_watching
 from didact.doctor.finding import Report
-from didact.doctor.hooks import Hook
+from didact.doctor.hooks import Hook, transformed
 from didact.doctor.taps import wrap
 
 ANEW = 20  # updates after which another model with another optimizer is a training of its own
@@ -60,7 +60,7 @@ class ScriptReport(Report):
     @property
     def unseen(self) -> bool:
         """No training was seen, so that nothing can be said."""
-        return not self.steps and not self.codes()
+        return not self.steps and not self.findings
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; the verdict on a script that trained nothing is ``unseen``."""
@@ -106,7 +106,7 @@ class Observation(AbstractContextManager["Observation"]):
     def __init__(self, budget: float = 0.03, fail_fast: bool = False, quiet: bool = False):
         self.budget, self.fail_fast, self.quiet, self.stopped = budget, fail_fast, quiet, False
         self.reports: list[Report] = []  # of trainings that are over
-        self.backwards = self.updates = 0
+        self.backwards = self.updates = self.built = 0
         self.process = os.getpid()
         self.optimizers: list[weakref.ref[Optimizer]] = []
         self.born: weakref.WeakKeyDictionary[Optimizer, tuple[int, int]] = weakref.WeakKeyDictionary()
@@ -148,10 +148,12 @@ class Observation(AbstractContextManager["Observation"]):
         """The training that was watched is over; ``whole`` if it came to its own end."""
         self.doctor.close()
         self.doctor.chart.finished = whole
+        if self.built:
+            self.doctor.chart.counts["optimizers built"] = self.built
         self.backwards += self.doctor.chart.backwards
         self.updates += self.doctor.chart.step
         report = self.doctor.report()
-        if report.steps or report.codes():
+        if report.steps or report.findings:
             self.reports.append(report)
 
     def _begin_anew(self) -> None:
@@ -228,6 +230,7 @@ class Observation(AbstractContextManager["Observation"]):
         """Parameters were given to an optimizer, mostly as it was built."""
         original(optimizer, *args, **kwargs)
         if optimizer not in self.born:
+            self.built += 1
             self.born[optimizer] = len(self.reports), self.doctor.chart.step
             self.optimizers = [known for known in self.optimizers if known() is not None]
             self.optimizers.append(weakref.ref(optimizer))
@@ -237,7 +240,9 @@ class Observation(AbstractContextManager["Observation"]):
     def _called(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Some module is called from outside: what it calls in turn is not heard."""
         doctor = self.doctor
-        if torch.compiler.is_compiling() or doctor.observer.busy or os.getpid() != self.process:
+        if torch.compiler.is_compiling() or transformed():
+            return
+        if doctor.observer.busy or os.getpid() != self.process:
             return
         self._disarm()
         doctor._try(self._consider, module, args)

@@ -28,7 +28,7 @@ from didact.doctor.pace import DENSE, READ, Pace
 from didact.doctor.pairing import guess
 from didact.doctor.passes import Pass, has_modes
 from didact.doctor.probes import Inputs, answer_of, by_heart, probe
-from didact.doctor.reader import Reader
+from didact.doctor.reader import Reader, agree
 from didact.doctor.rivals import Rivals
 from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
@@ -70,6 +70,7 @@ class Observer:
         self.moded: dict[str, bool] = {}  # whether training and evaluation differ, by entry
         self.stepped = False  # an optimizer has, and the update is not written down yet
         self.finished: Callable[[], None] = lambda: None  # called when it is
+        self.guard: Callable[..., Any] = lambda call, *args: call(*args)  # an error in it is kept apart
         self.next_look = DENSE
         self.asked = self.met = False  # the probes' questions were put; some pass was met
         self.in_parts = False  # a model is never called itself, several of its parts are
@@ -149,8 +150,9 @@ class Observer:
             one.producer, one.made_by = producer(answer), answer.grad_fn
             one.turn, one.operations = self.update.backwards, trace.calls if trace else []
             one.batch = self.reader.batches.of(one.inputs.tensor)
-            if trace and (strange := trace.strangers.keys() - self.movement.all_held):
-                self.chart.counts["parameters of no module"] = len(strange)
+            one.strangers = frozenset(trace.strangers if trace else ())
+            if self.close and _scored_itself(output):
+                self.register.own_loss = True
             answer.register_hook(Hook(one.receive if self.close else one.hear))
         elif model.training and torch.is_grad_enabled() and any(p.requires_grad for p in model.parameters()):
             one.operations = trace.calls if trace else []  # cut off: it was used all the same
@@ -168,6 +170,7 @@ class Observer:
         if self.busy:
             return
         if call.learning:
+            self.register.own_loss = self.register.own_loss or bool(self.running)
             self.objective.heard(call)
         elif not torch.is_grad_enabled() and call.value.numel() == 1:
             self.epochs.scored(call)
@@ -228,7 +231,7 @@ class Observer:
             self.movement.meet(optimizer)
         if not self.quiet:
             with self.pace.clocked():
-                self._look(optimizer)
+                self.guard(self._look, optimizer)
         self._note_loss(optimizer)
 
     def glides(self, optimizer: Optimizer) -> bool:
@@ -247,6 +250,8 @@ class Observer:
         if self.close:
             for one in self.update.passes:
                 self.activity.read(one)
+                if strange := one.strangers - self.movement.all_held:
+                    self.chart.counts["parameters of no module"] = len(strange)
             self.movement.gradients(optimizer)
             if self.chart.step % SNAPSHOT == 0 or self.chart.step < 3:
                 self.movement.remember()
@@ -276,6 +281,7 @@ class Observer:
             if one.answered and self._has_modes(one.name):
                 how = "training" if one.training else "evaluation"
                 self.chart.count(f"updates in {how} mode", one.name)
+        self.chart.count("updates read")
         passes = self.update.passes
         idle = [one for one in passes if one.learning and not one.answered]
         if any(one.answered and one.training for one in passes) and any(not one.training for one in idle):
@@ -300,7 +306,7 @@ class Observer:
             return
         if not self.quiet:
             with self.pace.clocked():
-                self.movement.updates(optimizer)
+                self.guard(self.movement.updates, optimizer)
         if not self.stepped:
             self.before, self.ended = self.ended, perf_counter()
         self.stepped = True
@@ -315,7 +321,7 @@ class Observer:
             self.pace.glided()
         else:
             with self.pace.clocked():
-                self._read_update()
+                self.guard(self._read_update)
             self.reader.batches.used()
             self.movement.forget()
         self.update, self.begun = Update(), 0.0
@@ -342,7 +348,8 @@ class Observer:
                 self.objective.guess(update, training[-1], self.reader.targets(update, training[-1]))
             self.objective.read(update.heard[-MOST_READ:])
         self.reader.read(update, training[: 1 if self.several else MOST_READ], self.close)
-        if training and update.heard and training[-1].answer.numel() == update.heard[-1].given.numel():
+        alike = training and update.heard and training[-1].answer.numel() == update.heard[-1].given.numel()
+        if alike and agree(update.heard):
             model = _plain(self.entries[training[-1].name])
             self.epochs.keep(model, training[-1].inputs, update.heard[-1])
 
@@ -424,6 +431,14 @@ def _detached(output: Any) -> Any:
     if isinstance(output, Tensor):
         return output.detach()
     return tuple(_detached(part) for part in output) if isinstance(output, list | tuple) else None
+
+
+def _scored_itself(output: Any) -> bool:
+    """Whether a loss is among what a model gave."""
+    if isinstance(output, Tensor):
+        return not output.dim() and output.requires_grad
+    parts = output.values() if isinstance(output, Mapping) else output
+    return isinstance(output, Mapping | list | tuple) and any(map(_scored_itself, parts))
 
 
 def _widen(look: Look, count: int) -> None:

@@ -39,6 +39,7 @@ class Pass:
         felt: The gradient that came back was not zero.
         turn: Backwards of its update before it.
         batch: What a loader gave for it.
+        strangers: Parameters, by id, that it read and the model has not.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Pass:
     felt: bool = False
     turn: int = 0
     batch: Any = None
+    strangers: frozenset[int] = frozenset()
 
     def hear(self, gradient: Tensor) -> None:
         """A gradient came back."""
@@ -71,6 +73,7 @@ class Tally:
     """Sums of an epoch, or of the passes of a validation.
 
     Attributes:
+        kinds: The same sums of each loss function: total and count.
         passes: Passes without gradients.
         lax: How many of them had dropout or batch norm in training mode; ``where`` the first.
         sure: How sure the model was of answers that were scored, and ``right`` whether they are.
@@ -79,6 +82,7 @@ class Tally:
 
     total: float = 0.0
     count: int = 0
+    kinds: dict[str, list[float]] = field(default_factory=dict)
     correct: float = 0.0
     answers: int = 0
     votes: dict[int, int] = field(default_factory=dict)
@@ -94,6 +98,13 @@ class Tally:
         """A mean over so many rows."""
         self.total += mean * rows
         self.count += rows
+
+    def add_kind(self, kind: str, mean: float, rows: int) -> None:
+        """The mean of one loss function; others may be parts of the same loss."""
+        self.add_loss(mean, rows)
+        sums = self.kinds.setdefault(kind, [0.0, 0])
+        sums[0] += mean * rows
+        sums[1] += rows
 
     def add_answers(self, answers: Tensor, correct: Tensor) -> None:
         """Classes that were answered, and which of them are right."""
@@ -169,7 +180,7 @@ def right_answers(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None
         target: Class numbers, or zeros and ones.
     """
     if not target.is_floating_point() and given.dim() == target.dim() + 1:
-        second = given.shape[0] == target.shape[0] and given.shape[2:] == target.shape[1:]
+        second = target.dim() > 0 and given.shape[:1] + given.shape[2:] == target.shape
         axis = 1 if second else given.dim() - 1
         if given.shape[axis] > 1:
             answers = given.argmax(axis)

@@ -71,10 +71,17 @@ class Inputs:
             return mine
         return torch.cat([v.detach().reshape(len(v), -1).double() for v in parts], 1)
 
+    def apart(self) -> "Inputs":
+        """The same call with copies of its tensors: the loop may write over them."""
+        copy = self
+        for each in _tensors((*self.args, *self.kwargs.values())):
+            copy = copy.having(each.detach().clone(), each)
+        return copy
+
     @property
-    def alone(self) -> bool:
-        """Whether there is no other tensor."""
-        return len(_tensors((*self.args, *self.kwargs.values()))) == 1
+    def numbers(self) -> int:
+        """How many there are in its tensors."""
+        return sum(each.numel() for each in _tensors((*self.args, *self.kwargs.values())))
 
     def having(self, other: Tensor, place: Tensor | None = None) -> "Inputs":
         """The same call with another tensor in its place, or in that of one of the others."""
@@ -85,7 +92,7 @@ class Inputs:
 
 def _tensors(value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
-        return [value]
+        return [value] if value.layout is torch.strided else []  # a sparse one is a graph, and no rows
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     return [tensor for part in parts for tensor in _tensors(part)]
 
@@ -220,7 +227,8 @@ class _Asking:
             self.places = None  # a table, a picture: no sequence
 
     def run(self, x: Tensor) -> Tensor:
-        """The answer for another tensor."""
+        """The answer for another tensor; what the model draws at random is drawn alike each time."""
+        torch.manual_seed(0)
         answer = answer_of(self.twin(*self.inputs.having(x).args, **self.inputs.having(x).kwargs))
         if answer is None:
             raise ValueError("no answer")

@@ -41,7 +41,7 @@ class Rivals:
             x, judge = one.inputs.tensor, one.name in makers and one.name not in makers.values()
             if x is None or x.dim() < 2 or not one.answer.dim() or not judge:
                 continue
-            whose = "fakes" if _maker_of(one, passes) else "reals"
+            x, whose = x.detach(), "fakes" if _maker_of(one, passes) else "reals"
             self._add(whose, _spread(x))
             self._add(f"{whose} believed", _share_above(one.answer))
             self._compare_reach(x, named[makers[one.name]], whose)

@@ -62,10 +62,12 @@ class Register:
     def __init__(self, rows: Rows):
         self.rows = rows
         self.target_of: dict[int, Any] = {}
+        self.values: set[Any] = set()  # of targets, before rows are met again
         self.first_epoch = True
         self.kept: list[tuple[Tensor, Tensor]] = []
         self.count = 0
         self.late: deque[tuple[Tensor, Tensor]] = deque(maxlen=LATE)
+        self.own_loss = False  # the model computes it, from targets that are among its inputs
         self.given_away: set[int] = set()  # places of inputs that are the targets, one place back,
         self.written: tuple[torch.Size, int] | None = None  # their shape and their axis of time
         self.phase: list[tuple[int, int, list[int]]] = []  # of one validation: rows, known ones, all of them
@@ -78,7 +80,7 @@ class Register:
         new = [print not in rows.train for print in prints]
         known = len(new) - sum(new)
         if self.first_epoch and known < self._many(len(prints)):
-            rows.repeated += known
+            rows.repeated += len(prints) - len(set(prints) - rows.train)
         else:
             self.first_epoch = False
         rows.train_seen += len(prints)
@@ -108,6 +110,7 @@ class Register:
 
     def _compare(self, prints: list[int], values: list[Any]) -> None:
         if self.first_epoch and len(self.target_of) < REMEMBERED:
+            self.values.update(values)
             for print, value in zip(prints, values, strict=True):
                 self.rows.at_odds += self.target_of.setdefault(print, value) != value
             return
@@ -119,7 +122,8 @@ class Register:
                     self.target_of[print] = value
             elif not self.first_epoch:
                 self.rows.again += 1
-                self.rows.changed += abs(before - value) > 1e-4 * (abs(value) + 1e-6)
+                other = abs(before - value) > 1e-4 * (abs(value) + 1e-6)
+                self.rows.changed += other and value in self.values  # else it is estimated anew
                 self.target_of[print] = value
         self.rows.lately.append((self.rows.again - again, self.rows.changed - changed))
 
@@ -225,7 +229,7 @@ class Register:
 
     def _look_into_part(self, place: int, part: Tensor, targets: Tensor) -> None:
         """Words that a decoder is given: those it has to say, or those before them."""
-        if part.numel() != targets.numel() or part.dim() != 2 or part.is_floating_point():
+        if part.numel() != targets.numel() or part.dim() != 2 or part.is_floating_point() or self.own_loss:
             return
         targets = targets.reshape(part.shape)
         for axis in (1, 0):

@@ -20,6 +20,7 @@ from torch.optim.optimizer import (
 )
 from torch.utils.data import dataloader
 
+from didact.doctor.hooks import transformed
 from didact.doctor.operations import producer
 
 LOSSES: dict[str, tuple[Any, str, int]] = {  # kind: where the kernel is, its name, position of the reduction
@@ -136,7 +137,7 @@ def wrap(home: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]
 
     @functools.wraps(original)
     def tapped(*args: Any, **kwargs: Any) -> Any:
-        if not listening or torch.compiler.is_compiling():
+        if not listening or torch.compiler.is_compiling() or transformed():
             return original(*args, **kwargs)
         return around(original, *args, **kwargs)
 

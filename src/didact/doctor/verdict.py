@@ -95,6 +95,7 @@ LAST: Sequence[tuple[str, Rule]] = (
     ("D04", data.steady_gap),
     ("A07", layers.cannot_learn_a_batch),
     ("L02", labels.only_by_heart),
+    ("L02", labels.never_carried_over),
     ("O01", optimisation.perhaps_too_high),
 )
 

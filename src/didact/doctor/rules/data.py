@@ -65,6 +65,8 @@ def sorted_batches(case: Case) -> Finding | None:
     expected = chance(rows.labels)
     if len(rows.order) < 5 or not expected < 0.95 or case.game:  # a judge is shown all the fakes at once
         return None
+    if len(set(rows.order)) == 1 and rows.order[0] < 1:
+        return None  # one batch, of all rows
     same = float(np.average(rows.order, weights=rows.sizes))
     excess = (same - expected) / (1 - expected)
     if excess < case.at.ordered:
@@ -165,6 +167,8 @@ def of_another_kind(case: Case) -> Finding | None:
     as_well = last is not None and last.val_loss < 1.3 * last.train_loss
     if apart is None or as_well or (math.isfinite(case.val_accuracy) and case.good(0.9)):
         return None
+    if last is None and len(case.chart.rows.train) > 0.9 * case.chart.rows.train_seen:
+        return None  # nobody scores it, and training may change its rows
     return Finding("D04", "warning", apart, fix="split at random, so that both have rows of every kind")
 
 

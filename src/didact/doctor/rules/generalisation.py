@@ -187,22 +187,22 @@ def trains_in_evaluation(case: Case) -> Finding | None:
 
 def keeps_graph(case: Case) -> Finding | None:
     """E03: losses kept with their graphs; passes that record gradients nobody asks for."""
-    if (kept := case.chart.counts.get("graphs kept", 0)) >= 3:
+    counts = case.chart.counts
+    if (kept := counts.get("graphs kept", 0)) >= 3:
         fix = "keep loss.item(), not the loss: it holds the graph of its update"
         return Finding(
             "E03", "warning", {"updates at which the ten graphs before were all kept": kept}, fix=fix
         )
-    times = case.chart.counts.get("evaluations with a graph", 0)
-    quietly = case.chart.counts.get("quiet passes in evaluation mode with a graph", 0) // 2  # begun and ended
-    counts = case.chart.counts
+    times = counts.get("evaluations with a graph", 0)
+    quietly = counts.get("quiet passes in evaluation mode with a graph", 0) // 2  # begun and ended
     plainly = times or (
         counts.get("updates in training mode") and not counts.get("updates in evaluation mode")
     )
     if times >= 3 or (plainly and 2 <= quietly < 0.3 * case.chart.step):
         times += quietly
         return Finding("E03", "warning", {"updates with a graph of evaluation, for nothing": times})
-    rounds = case.chart.counts.get("validations with a graph", 0)
-    if rounds < 2 or rounds > case.chart.step / 3 or case.game:
+    rounds, read = (counts.get(n, 0) for n in ("validations with a graph", "updates read"))
+    if rounds < 2 or rounds > (read or case.chart.step) / 3 or case.game:
         return None
     return Finding("E03", "warning", {"validations that recorded a graph for nothing": rounds})
 
@@ -219,12 +219,13 @@ def contradicts(case: Case) -> Finding | None:
                 "validation loss left of ignorance": losses[-1] / case.baseline,
             }
             return Finding("E04", "warning", evidence, name)
-        if _near_the_end(told):
+        if _near_the_end(told) or _as_counted(case, name):
             continue
         still = float(np.std(told)) < 1e-9
         related = abs(float(np.corrcoef(losses, told)[0, 1])) if not still and np.std(losses) > 0 else 0.0
         idle = np.ptp(told) < max(0.15 * _own_rise(case), 0.01 * abs(float(np.mean(told))))
-        if fallen > 0.5 and (still or idle or (related < 0.5 and len(told) >= 8)):
+        wanders = related < 0.5 and len(told) >= 8 and np.ptp(told) > _by_chance(case, told)
+        if fallen > 0.5 and (still or idle or wanders):
             evidence = {
                 "validation loss fell by": fallen,
                 "the metric varies by": float(np.std(told)),
@@ -232,6 +233,20 @@ def contradicts(case: Case) -> Finding | None:
             }
             return Finding("E04", "warning", evidence, name)
     return None
+
+
+def _as_counted(case: Case, name: str) -> bool:
+    """Whether a metric is the accuracy that the doctor counted itself."""
+    both = [(e.told[f"val {name}"], e.val_accuracy) for e in case.chart.epochs if f"val {name}" in e.told]
+    return len(both) >= 5 and all(e.measured for e in case.chart.epochs) and max(abs(a - b) for a, b in both) < 1e-3
+
+
+def _by_chance(case: Case, told: list[float]) -> float:
+    """How far a high share of so many rows moves when little is left to change; else 0."""
+    rows, mean = max((e.val_rows for e in case.chart.epochs), default=0), float(np.mean(told))
+    least = case.chance if math.isfinite(case.chance) else 0.5
+    high = least + 0.6 * (1 - least) < mean < 1
+    return 4 * math.sqrt(mean * (1 - mean) / rows) if rows and high else 0.0
 
 
 def _own_rise(case: Case) -> float:

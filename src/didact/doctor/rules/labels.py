@@ -121,6 +121,25 @@ def _only_memory(case: Case) -> Finding | None:
     return Finding("L02", "critical", evidence)
 
 
+def never_carried_over(case: Case) -> Finding | None:
+    """L02: nothing else is found; of many rows more is known by the epoch, and of those of validation never anything.
+
+    Where the loss alone tells.
+    """
+    known = [e.val_loss for e in case.chart.epochs if e.val_rows >= 100 and math.isfinite(e.val_loss)]
+    if len(known) < 4 or not case.sure or case.game or len(case.chart.rows.train) < case.at.few_to_train:
+        return None
+    lowest = min(known)
+    if not 0.97 * case.baseline < lowest < 3 * case.baseline or not case.left < 0.8:
+        return None
+    evidence = {
+        "lowest validation loss": lowest,
+        "ignorance costs": case.baseline,
+        "loss of training left of ignorance": case.left,
+    }
+    return Finding("L02", "warning", evidence)
+
+
 def only_by_heart(case: Case) -> Finding | None:
     """L02: nothing else is found; one batch is learned by heart, and of all of them nothing.
 
@@ -186,23 +205,26 @@ def _among_others(case: Case) -> Finding | None:
     own = rows.targets.reshape(-1, 1)
     alike = (near[:, :, None] == near[:, None, :]).sum(1)  # how many neighbours share each one's label
     odd = ((alike >= 4) & (near != own)).any(1)
-    share, agreement = float(odd.mean()), float((near == own).mean())
+    agree = (near == own).mean(1)
+    share, agreement = float(odd.mean()), float(agree.mean())
+    apart = float(agree.var()) / max(agreement * (1 - agreement) / near.shape[1], 1e-9)
     best = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
     if not math.isfinite(case.val_accuracy) and case.left < 0.2:  # it fits them, and nobody validates
         return None
     if (
-        case.stuck or case.good(0.65) or case.left < 0.45
+        not case.long_enough or case.stuck or case.good(0.65) or case.left < 0.45
     ):  # nothing is learned; or nearly all, as classes overlap
         return None
     if (
         share < case.at.noisy
+        or apart < case.at.two_kinds  # no two kinds of rows, right and wrong ones: classes lie close
         or agreement < case.at.told + (1 - case.at.told) * chance(rows.labels)
         or not best <= 1 - 0.6 * share
     ):
         return None
     evidence = {
         "rows whose neighbours agree on another label": share,
-        "healthy": "below 0.03",
+        "healthy": f"below {case.at.noisy}",
         "rows": len(own),
     }
     return Finding("L04", "warning", evidence)
@@ -218,9 +240,7 @@ def _labelled_better(case: Case) -> Finding | None:
     accuracies = [(e.val_accuracy, e.train_accuracy) for e in case.chart.epochs]
     pairs = [(val, train) for (val, _), (_, train) in pairwise(accuracies) if math.isfinite(val + train)][:8]
     rows = max((e.val_rows for e in case.chart.epochs), default=0)
-    known = [surer for _, surer, _ in case.chart.surer if math.isfinite(surer)][-3:]
-    merely_hard = len(known) == 3 and float(np.median(known)) > case.at.surer
-    if len(pairs) < 3 or not rows or mixed_otherwise(case) or merely_hard:
+    if len(pairs) < 3 or not rows or mixed_otherwise(case) or _merely_hard(case):
         return None
     enough = max(0.12 + 0.2 * case.chart.dropout, 2 * math.sqrt(0.25 / rows))
     better = [val - train for val, train in pairs if val - train > enough]
@@ -234,6 +254,12 @@ def _labelled_better(case: Case) -> Finding | None:
         "training loss left of ignorance": case.left,
     }
     return Finding("L04", "warning", evidence)
+
+
+def _merely_hard(case: Case) -> bool:
+    """Whether wrong answers are given with doubt: they are where classes lie close, whoever labelled them."""
+    known = [surer for _, surer, _ in case.chart.surer if math.isfinite(surer)][-3:]
+    return len(known) == 3 and float(np.median(known)) > case.at.surer
 
 
 def _wrong_and_sure(case: Case) -> Finding | None:

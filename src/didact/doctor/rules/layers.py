@@ -38,7 +38,8 @@ def _late(series: Series) -> float:
 
 def _worse_than_needed(case: Case) -> bool:
     known = case.sure or math.isfinite(case.val_accuracy)
-    return case.long_enough and not case.game and known and not case.good()
+    fits = case.accuracy > 0.95 or case.left < 0.1  # training lacks nothing
+    return case.long_enough and not case.game and known and not case.good() and not fits
 
 
 def _imperfect(case: Case) -> bool:

@@ -166,7 +166,8 @@ def bent(case: Case) -> Finding | None:
     flat = (
         len(case.losses) >= 20 and float(case.losses[-20:].std()) == 0 and counts.get("gradient zero", 0) >= 5
     )
-    if flat and not case.broken:
+    arrived = case.left < 0.2  # a convex problem, solved
+    if flat and not case.broken and not arrived:
         return Finding(
             "S07",
             "warning",

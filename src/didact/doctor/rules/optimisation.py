@@ -46,9 +46,9 @@ def perhaps_too_high(case: Case) -> Finding | None:
 
 
 def _kept_up(case: Case) -> bool:
-    """Updates stay large, and nothing more is learned."""
+    """Updates stay large, and nothing more is learned; one layer alone would have jumped out of its valley."""
     large = case.ratio > case.at.large_update / 3 or case.early_ratio > case.at.thrown
-    return large and case.long_enough and not case.still_learning
+    return large and case.chart.modules.get("weighty", 2) > 1 and case.long_enough and not case.still_learning
 
 
 def _too_high(case: Case) -> Finding:
@@ -336,7 +336,8 @@ def not_applied(case: Case) -> Finding | None:
     counts = case.chart.counts
     lost = counts.get("gradients lost", 0)
     still, moved = counts.get("updates that moved nothing", 0), counts.get("updates that moved", 0)
-    if case.chart.step == 0 and (lost >= 5 or case.chart.backwards >= 100):
+    by_hand = not case.chart.settings and not counts.get("optimizers built")
+    if case.chart.step == 0 and (lost >= 5 or case.chart.backwards >= 100) and not by_hand:
         return Finding("O12", "critical", {"backward passes": case.chart.backwards, "updates": 0})
     if still >= 3 and not moved:
         return Finding("O12", "critical", {"updates that moved nothing": still})
