@@ -239,7 +239,8 @@ class Case:
 
     @cached_property
     def _wide(self) -> list[bool]:
-        return [len(w.shape) > 1 and w.kind != "norm" for w in self.chart.weights]
+        # what begins as nothing has no length to move by
+        return [len(w.shape) > 1 and w.kind != "norm" and w.std > 0 for w in self.chart.weights]
 
     def _ratios(self, looks: Sequence[object]) -> list[float]:
         return [

@@ -54,6 +54,8 @@ class Epochs:
         self._count_some()
         at, x = self.validation, one.inputs.rows
         at.passes += 1
+        if x is not None and any(x.data_ptr() == answer.data_ptr() for answer in self.unscored):
+            x = None  # what another part made of the rows
         closely = at.phases < 2 or self.pace.affordable()
         with self.pace.clocked():
             if closely or at.passes < 3:

@@ -1,4 +1,4 @@
-"""A loss that is a sum of several known ones, as of a detector's boxes and kinds: how much of each is in it."""
+"""A loss that is a sum of several known ones, as of boxes and kinds: how much of each is in it."""
 
 # N looks, K losses
 

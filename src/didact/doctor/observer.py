@@ -387,7 +387,10 @@ class Observer:
                 call = guess(one.answer, targets, update.loss, one.producer)
             shifted = self.chart.rows.shifted
             model = _plain(self.entries[one.name])
-            self.chart.probes.update(probe(model, one.inputs, targets, call, shifted))
+            found = probe(model, one.inputs, targets, call, shifted)
+            if one.name not in self.models:  # a part may well be one linear map
+                found.pop("bend", None)
+            self.chart.probes.update(found)
 
     def try_by_heart(self) -> None:
         """Can the model learn one batch, where it learned nothing of all?"""

@@ -45,7 +45,7 @@ class Ignorance:
 
     def add(self, call: LossCall) -> None:
         """Count the targets of a call."""
-        alike = [each for each in self.calls if each.given.dim() == call.given.dim()]
+        alike = [each for each in self.calls if each.given.shape[1:] == call.given.shape[1:]]
         self.calls = [*alike[-KEPT + 1 :], call]
         if call.kind in CLASSES and not call.target.is_floating_point():
             classes = call.given.shape[_axis(call.given)]
@@ -192,7 +192,7 @@ def _note_targets(pairing: Pairing, call: LossCall, given: Tensor, target: Tenso
         facts["shares"] = facts.get("shares", True) and bool(((sums - 1).abs() < ROUGHLY).all())
     known = facts.setdefault("values", set())
     if len(known) <= 200:
-        known.update(values[:1000].tolist())
+        known.update(values[:: 1 + len(values) // 1000].tolist())
     facts["spread"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     facts["middle"] = float(values.mean())
 

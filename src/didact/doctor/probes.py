@@ -121,6 +121,11 @@ def answer_of(output: Any) -> Tensor | None:
     return None
 
 
+def places_of(output: Any) -> set[int]:
+    """Where the numbers of all tensors of an output lie."""
+    return {tensor.data_ptr() for tensor in _tensors(output)}
+
+
 def shaped_as(answer: Tensor, given: Tensor) -> Tensor:
     """An answer in the shape that a loss was given it in: flattened, squeezed, or with the classes second.
 
@@ -182,8 +187,8 @@ def probe(
         shifted: The axis along which the targets are the inputs, one place on; None where they are not.
 
     Returns:
-        Some of ``bend``, ``mixing``, ``reach``, ``future`` and ``order``, in units of the size of the output,
-        and ``memory``.
+        Some of ``bend``, ``mixing``, ``reach``, ``future``, ``order`` and ``peeks``, in units of the size of
+        the output, and ``memory``.
     """
     x = inputs.tensor
     if x is None or not x.numel():
@@ -201,6 +206,7 @@ def probe(
             ("reach", asking.reach),
             ("future", lambda: asking.future() if shifted is not None else None),
             ("order", asking.order),
+            ("peeks", asking.peeks),
         ):
             with suppress(RuntimeError, ValueError, IndexError, TypeError), torch.no_grad():
                 answer = ask()
@@ -218,7 +224,7 @@ class _Asking:
     def __init__(
         self, twin: nn.Module, inputs: Inputs, x: Tensor, targets: Tensor | None, shifted: int | None
     ):
-        self.twin, self.inputs, self.x = twin, inputs, x
+        self.twin, self.inputs, self.x, self.targets = twin, inputs, x, targets
         self.rows, self.shifted = self._row_axis(targets), shifted is not None
         if self.rows is None and shifted is not None and x.dim() == 2:  # targets came flattened
             self.rows = 1 - shifted
@@ -226,10 +232,11 @@ class _Asking:
         if x.dim() not in (2, 3) or (x.dim() == 2 and x.is_floating_point() and shifted is None):
             self.places = None  # a table, a picture: no sequence
 
-    def run(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor, inputs: Inputs | None = None) -> Tensor:
         """The answer for another tensor; what the model draws at random is drawn alike each time."""
         torch.manual_seed(0)
-        answer = answer_of(self.twin(*self.inputs.having(x).args, **self.inputs.having(x).kwargs))
+        call = (inputs or self.inputs).having(x)
+        answer = answer_of(self.twin(*call.args, **call.kwargs))
         if answer is None:
             raise ValueError("no answer")
         return answer
@@ -399,6 +406,19 @@ class _Asking:
             return None
         return _moved(before.select(axis, count - 1), after.select(axis, count - 1))
 
+    def peeks(self) -> float | None:
+        """How far the answer at a place moves with the very word there that it has to tell."""
+        told = next((p for p in self.inputs.parts[1:] if _is_told(p, self.targets)), None)
+        if told is None or told.shape[1] < 2:
+            return None
+        place, other = told.shape[1] // 2, told.clone()
+        other[:, place] = told[:, place].roll(1)
+        if bool((other == told).all()):
+            return None
+        answers = self.run(self.x), self.run(self.x, self.inputs.having(other, told))
+        before, after = (answer.reshape(*told.shape, -1)[:, place] for answer in answers)
+        return _moved(before, after)
+
     def memory(self, call: LossCall) -> dict[str, Any]:
         """How much the loss hears of the first places of a sequence, beside the last: by gradient."""
         axis = self.places
@@ -470,6 +490,13 @@ def _learned(twin: nn.Module, inputs: Inputs, call: LossCall, rate: float, until
                     size = (square / (1 - 0.99**step)).sqrt_().add_(1e-8)
                     weight.addcdiv_(mean, size, value=-rate / (1 - 0.9**step))
     return best
+
+
+def _is_told(part: Tensor, targets: Tensor | None) -> bool:
+    """Whether an input is the targets themselves, as class numbers, (B, T)."""
+    if targets is None or part.dim() != 2 or part.is_floating_point() or part.numel() != targets.numel():
+        return False
+    return bool((part.flatten() == targets.flatten()).all())
 
 
 def _centred(out: Tensor) -> Tensor:

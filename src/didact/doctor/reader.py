@@ -13,7 +13,7 @@ from didact.doctor.chart import Chart
 from didact.doctor.epochs import Epochs
 from didact.doctor.pairing import CLASSES
 from didact.doctor.passes import Pass, Tally, right_answers, targets_in, that_count
-from didact.doctor.probes import Inputs
+from didact.doctor.probes import Inputs, places_of
 from didact.doctor.rows import Register, fingerprints
 from didact.doctor.taps import LossCall
 from didact.doctor.update import Update
@@ -75,7 +75,8 @@ class Reader:
             self._read_together(update, passes, close)
         else:
             for one in passes:
-                self._read(update, one, close)
+                if one.name == passes[0].name and not update.handed_on(one):
+                    self._read(update, one, close)
 
     def _read(self, update: Update, one: Pass, close: bool) -> None:
         x, targets = one.inputs.rows, self.targets(update, one)
@@ -168,6 +169,8 @@ class Reader:
             mine = [call for call in heard if call.given.data_ptr() == one.answer.data_ptr() != 0]
             if mine:
                 found = mine[-1].target if agree(mine) else None
+            elif any(call.given.data_ptr() in places_of(one.output) for call in heard):
+                found = None  # a loss of another head
             elif one in training and len(heard) == len(training):
                 found = heard[training.index(one)].target
             elif one.turn == training[-1].turn and (len(heard) == 1 or one is training[-1]):
@@ -195,7 +198,7 @@ def _classes(update: Update, one: Pass) -> list[Tensor]:
 
 
 def agree(calls: Sequence[LossCall]) -> bool:
-    """Whether losses that were given the last one's answer compare it with the same; else labels are mixed."""
+    """Whether losses that were given the last one's answer compare it with the same: no labels are mixed."""
     last = calls[-1]
     place = last.kind, last.given.data_ptr(), last.target.shape
     alike = [c.target for c in calls if (c.kind, c.given.data_ptr(), c.target.shape) == place]

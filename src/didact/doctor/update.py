@@ -38,6 +38,13 @@ class Update:
         names = {one.name for one in self.training}
         return self.backwards == 1 and len(names) == 1 and len(self.training) > 1
 
+    def handed_on(self, one: Pass) -> bool:
+        """Whether the inputs of a pass are what another part made of the data."""
+        x, others = one.inputs.tensor, [other for other in self.passes if other.name != one.name]
+        if x is None or not others:
+            return False
+        return x.grad_fn is not None or any(other.answer.data_ptr() == x.data_ptr() for other in others)
+
     def add(self, one: Pass) -> None:
         """A model was called."""
         self.passes.append(one)

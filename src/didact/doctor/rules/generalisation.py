@@ -238,7 +238,8 @@ def contradicts(case: Case) -> Finding | None:
 def _as_counted(case: Case, name: str) -> bool:
     """Whether a metric is the accuracy that the doctor counted itself."""
     both = [(e.told[f"val {name}"], e.val_accuracy) for e in case.chart.epochs if f"val {name}" in e.told]
-    return len(both) >= 5 and all(e.measured for e in case.chart.epochs) and max(abs(a - b) for a, b in both) < 1e-3
+    counted = len(both) >= 5 and all(e.measured for e in case.chart.epochs)
+    return counted and max(abs(told - own) for told, own in both) < 1e-3
 
 
 def _by_chance(case: Case, told: list[float]) -> float:

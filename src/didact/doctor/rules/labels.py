@@ -122,7 +122,7 @@ def _only_memory(case: Case) -> Finding | None:
 
 
 def never_carried_over(case: Case) -> Finding | None:
-    """L02: nothing else is found; of many rows more is known by the epoch, and of those of validation never anything.
+    """L02: nothing else is found; training learns, and of the rows of validation nothing is ever known.
 
     Where the loss alone tells.
     """
@@ -184,7 +184,8 @@ def _noticeably(case: Case) -> float:
 def visible(case: Case) -> Finding | None:
     """L03: the targets are the inputs."""
     rows = case.chart.rows
-    seen = rows.told if len(rows.told) > 1 and min(rows.told) > 0.99 else rows.visible
+    read = case.chart.probes.get("peeks", 1.0) > case.at.blind  # else the model puts them one place on itself
+    seen = rows.told if read and len(rows.told) > 1 and min(rows.told) > 0.99 else rows.visible
     if len(seen) < 2 or min(seen) < 0.99:
         return None
     evidence = {"targets equal to a token that has been read": min(seen), "batches": len(seen)}

@@ -201,7 +201,7 @@ def constant(case: Case) -> Finding | None:
     layers = [w for w in _trained(case) if w.kind in (*WEIGHTY, "other") and w.shape[0] > 1]
     last = max((w.order for w in layers), default=-1)
     alike = [w for w in layers if w.still_twins]
-    born = [w for w in layers if w.constant and w.order != last]
+    born = [w for w in layers if w.constant and w.order != last and not _beside_another(w, layers)]
     all_of_them = len(born) >= len(layers) - 1  # but for the last, which may well begin at zero
     alike = alike or (born if all_of_them or (len(born) > len(layers) / 2 - 1 and case.slow) else [])
     if not alike or not case.long_enough:
@@ -213,6 +213,13 @@ def constant(case: Case) -> Finding | None:
         "layers": len(alike),
     }
     return Finding("I01", "critical", evidence, first.name)
+
+
+def _beside_another(weight: Weight, layers: Sequence[Weight]) -> bool:
+    """Whether its module has another of its shape whose units differ: means beside deviations."""
+    home = weight.name.rpartition(".")[0]
+    mates = [w for w in layers if w.shape == weight.shape and w.name.rpartition(".")[0] == home]
+    return any(not mate.constant for mate in mates)
 
 
 def too_small_weights(case: Case) -> Finding | None:

@@ -46,7 +46,7 @@ def perhaps_too_high(case: Case) -> Finding | None:
 
 
 def _kept_up(case: Case) -> bool:
-    """Updates stay large, and nothing more is learned; one layer alone would have jumped out of its valley."""
+    """Updates stay large, and nothing more is learned; of one layer alone the loss would have risen."""
     large = case.ratio > case.at.large_update / 3 or case.early_ratio > case.at.thrown
     return large and case.chart.modules.get("weighty", 2) > 1 and case.long_enough and not case.still_learning
 
@@ -248,7 +248,7 @@ def exploding(case: Case) -> Finding | None:
         for k, n in enumerate(norms[10:], 10)
         if n > case.at.spike * float(np.median(norms[max(0, k - 50) : k]) + 1e-12)
     ]
-    if len(spikes) < 3 or not (case.unstable or case.lost) or case.game:
+    if len(spikes) < 3 or not (case.unstable or case.lost) or case.game or case.good(0.8):
         return None
     over = max(spikes) / float(np.median(norms))
     evidence = {"spikes": float(len(spikes)), "largest over the median": over}
