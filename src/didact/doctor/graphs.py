@@ -12,6 +12,7 @@ from didact.doctor.operations import kind_of
 
 MANY = 10  # losses in a row whose graphs are all there still
 MARK = "didact"
+PLAIN = ("Div", "Mul", "Neg", "Add", "Sub", "Clamp", "ClampMin", "ClampMax")  # of one loss and a number
 
 
 class _Mark:
@@ -32,14 +33,16 @@ class Graphs:
         if len(self.marks) == MANY and all(mark() is not None for mark in self.marks):
             self.chart.count("graphs kept")
         mark = _Mark()
-        for node in _scaled(loss.grad_fn):
+        for node in scaled(loss.grad_fn):
             node.metadata[MARK] = mark
         self.marks.append(weakref.ref(mark))
 
 
-def _scaled(node: Any) -> Iterator[Any]:
-    """The node of a loss, and that of the loss before it was divided or multiplied by a number."""
+def scaled(node: Any) -> Iterator[Any]:
+    """The node of a loss, and those of the loss before a number was laid on it: divided, added, clamped."""
+    if node is None:
+        return
     yield node
     before = [earlier for earlier, _ in node.next_functions if earlier is not None]
-    if kind_of(node) in ("Div", "Mul", "Neg") and len(before) == 1 and before[0].next_functions:
-        yield from _scaled(before[0])
+    if kind_of(node) in PLAIN and len(before) == 1 and before[0].next_functions:
+        yield from scaled(before[0])

@@ -22,6 +22,7 @@ class Limits:
     one_answer: float = 0.8  # of the rows of other classes, that the largest class is answered for
     ordered: float = 0.5  # of the way from chance to all alike
     unseen_share: float = 0.005
+    new_words: float = 0.05  # of the words to be told, that training never had
     steady_gap: float = 0.25  # of accuracy
     few_each: int = 10  # rows of a class
     few_to_train: int = 200  # different rows

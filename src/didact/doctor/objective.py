@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from didact.doctor.byhand import compared_with
 from didact.doctor.chart import Chart
+from didact.doctor.graphs import scaled
+from didact.doctor.operations import kind_of
 from didact.doctor.pairing import CLASSES, Ignorance, guess, note, part
 from didact.doctor.passes import Pass
 from didact.doctor.taps import LossCall
@@ -48,6 +51,8 @@ class Objective:
         """What the loss functions said of it; the number that is followed."""
         if loss.grad_fn is None:
             self.chart.count("loss without a graph")
+        if any(map(_is_clamped, scaled(loss.grad_fn))):
+            self.chart.count("loss clamped")
         calls, self.calls = self.calls, []
         update.heard += calls
         for one in update.training:
@@ -69,8 +74,6 @@ class Objective:
         same = abs(self.raw - told) <= SAME * abs(told)
         if same:
             self.chart.count("loss as it was called")
-        elif type(loss.grad_fn).__name__.startswith(("Clamp", "Minimum")):
-            self.chart.count("loss clamped")
         if self.raw and math.isfinite(told / self.raw):
             self.parts = told / self.raw
             self.usual = self.usual or self.parts
@@ -114,3 +117,12 @@ class Objective:
         if pairing.calls in (1, 5, 20, 50) or pairing.calls % 100 == 0:
             cost = ignorance.cost(call)
             pairing.baseline = cost if math.isfinite(cost) else pairing.baseline
+
+
+def _is_clamped(node: Any) -> bool:
+    """Whether a number was cut off here, so that its gradient is nothing."""
+    value = getattr(node, "_saved_self", None)
+    if kind_of(node) not in ("Clamp", "ClampMin", "ClampMax") or value is None or value.numel() != 1:
+        return False
+    low, high = (getattr(node, f"_saved_{name}", None) for name in ("min", "max"))
+    return (low is not None and value < low) or (high is not None and value > high)

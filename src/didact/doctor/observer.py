@@ -348,10 +348,9 @@ class Observer:
                 self.objective.guess(update, training[-1], self.reader.targets(update, training[-1]))
             self.objective.read(update.heard[-MOST_READ:])
         self.reader.read(update, training[: 1 if self.several else MOST_READ], self.close)
-        alike = training and update.heard and training[-1].answer.numel() == update.heard[-1].given.numel()
-        if alike and agree(update.heard):
+        if training and (own := _of_answer(training[-1].answer, update.heard)):
             model = _plain(self.entries[training[-1].name])
-            self.epochs.keep(model, training[-1].inputs, update.heard[-1])
+            self.epochs.keep(model, training[-1].inputs, own)
 
     def _find_not_finite(self) -> None:
         """The loss is NaN or infinite: where did that come from?"""
@@ -434,6 +433,12 @@ def _detached(output: Any) -> Any:
     if isinstance(output, Tensor):
         return output.detach()
     return tuple(_detached(part) for part in output) if isinstance(output, list | tuple) else None
+
+
+def _of_answer(answer: Tensor, calls: Sequence[LossCall]) -> LossCall | None:
+    """The loss that was given an answer, and no other targets beside."""
+    own = [call for call in calls if call.given.numel() == answer.numel()]
+    return own[-1] if own and agree(own) else None
 
 
 def _scored_itself(output: Any) -> bool:

@@ -100,13 +100,12 @@ def not_representative(case: Case) -> Finding | None:
         return Finding("D04", "critical", known, f"label {never[0]}: never met in training")
     if (found := _split_along_a_feature(case)) is not None:
         return found
-    if rows.visible:  # words, of which validation has its own
-        return None
     if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
         return None
     missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}
     share = sum(missing.values()) / total
-    if share < case.at.unseen_share:
+    words = bool(rows.visible)  # of which validation may have some of its own
+    if share < (case.at.new_words if words else case.at.unseen_share) or (words and case.good()):
         return None
     evidence = {"share of the validation rows": share, "classes in training": len(rows.labels)}
     names = ", ".join(map(str, sorted(missing)[:8]))

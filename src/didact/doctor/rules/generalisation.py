@@ -98,7 +98,7 @@ def too_regular(case: Case) -> Finding | None:
 def _shrunk(case: Case) -> Finding | None:
     decay = max((s.get("weight_decay", 0) or 0 for s in case.chart.settings), default=0)
     wide = [i for i, w in enumerate(case.chart.weights) if len(w.shape) > 1 and w.in_optimizer]
-    much = decay >= case.at.much_decay and not case.good()
+    much = decay >= case.at.much_decay and not case.good(0.75)
     if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much):
         return None
     first, last = (look.weight[wide] for look in (case.chart.looks[0], case.chart.looks[-1]))

@@ -307,7 +307,7 @@ def encoding(case: Case) -> Finding | None:
             return Finding("L05", "critical", evidence)
         if pairing.kind not in ("cross_entropy", "nll") or not facts["integer"] or _tokens(case):
             continue
-        others = len(case.chart.rows.val_labels) > 1  # then training lacks classes
+        others = 1 < len(case.chart.rows.val_labels) <= 3  # then training lacks classes
         if seen == 1 and pairing.calls >= 10 and outputs > 1 and not others:
             return Finding("L05", "critical", evidence | {"different labels": 1})
         idle = 0 not in case.chart.rows.val_labels and seen == outputs - 1

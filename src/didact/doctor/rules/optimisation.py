@@ -26,6 +26,9 @@ def rate_too_high(case: Case) -> Finding | None:
     dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
     if dead > case.at.dead and not large:
         return None
+    died = max((a.dead[-1][1] for a in case.chart.activations if a.dead), default=0.0)
+    if dead < case.at.dead < died and case.ratio > case.at.large_update and not case.good(0.8):
+        return _too_high(case)
     wild = case.ratio > case.at.large_update and not case.good(0.8)  # from first to last
     bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.55)
     thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
@@ -311,7 +314,8 @@ def detached(case: Case) -> Finding | None:
 def clipped(case: Case) -> Finding | None:
     """O11: nearly every gradient is cut to a fraction of its length, and learning is slow."""
     found = case.chart.clipped
-    if len(found) < 10 or not (case.slow or not case.good()):
+    thrown = case.rose and case.early_ratio > case.at.thrown  # by a rate that makes the gradients long
+    if len(found) < 10 or not (case.slow or not case.good()) or thrown:
         return None
     cut = [norm / limit for _, norm, limit in found if limit > 0 and norm > limit]
     if len(cut) < case.at.clip_share * len(found) or float(np.median(cut)) < case.at.clip_ratio:

@@ -74,6 +74,8 @@ def _new_words(case: Case) -> dict[str, object] | None:
     noise = sum(math.sqrt(a * (1 / total + 1 / there)) for a, _ in pairs) / 2
     if apart < case.at.other_words + 3 * noise or case.good() or case.classes > 200:
         return None
+    if unknown > case.at.new_words:  # numbered alike, and of another kind
+        return None
     return {"share of tokens that are frequent where others were": apart, "by chance": noise}
 
 
