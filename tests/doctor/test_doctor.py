@@ -182,6 +182,22 @@ def test_an_error_of_its_own_is_a_finding_and_the_run_goes_on(monkeypatch: pytes
     assert "a bug of ours" in str(report)
 
 
+def test_where_reading_fails_the_rest_is_seen_all_the_same(monkeypatch: pytest.MonkeyPatch):
+    def fails(*args: object) -> None:
+        raise RuntimeError("these rows cannot be read")
+
+    monkeypatch.setattr("didact.doctor.reader.Reader.read", fails)
+    x, y = rows()
+    model = fresh(softmax=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(30):
+            step(model, optimizer, x[:32], y[:32])
+    assert doctor.chart.step == 30
+    assert len(doctor.chart.errors) == 5
+    assert doctor.report().codes()[0] == "S02"
+
+
 def test_a_broken_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch):
     doctor = Doctor()
     train(fresh(), doctor, epochs=2)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from didact.doctor.chart import Chart, Epoch, Look, Pairing, Rows, Weight
+from didact.doctor.chart import Activation, Chart, Epoch, Look, Pairing, Rows, Weight
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
 from didact.doctor.limits import LIMITS
@@ -346,3 +346,77 @@ def test_quantities_that_come_sorted():
         made = chart([(2.3, 2.3)] * 8)
         made.rows.levels = [(32, float(mean), 0.01 if found else 1.0) for mean in means]
         assert (data.sorted_batches(Case(made, LIMITS)) is not None) == found
+
+
+def test_a_metric_that_is_high_may_wander_as_far_as_chance_goes():
+    curves = list(zip(FALLS, FALLS, strict=True))
+
+    def told(values: list[float]) -> Case:
+        made = chart(curves)
+        made.rows.labels = {0: 50, 1: 50}
+        for epoch, value in zip(made.epochs, values, strict=True):
+            epoch.told, epoch.val_rows = {"val accuracy": value}, 36
+        return Case(made, LIMITS)
+
+    assert generalisation.contradicts(told([0.94, 0.97, 0.94, 0.94, 0.97, 0.94, 0.97, 0.94])) is None
+    assert generalisation.contradicts(told([0.94, 0.5, 0.9, 0.6, 0.97, 0.5, 0.97, 0.6])) is not None
+
+
+def test_a_metric_that_the_doctor_counted_too_contradicts_nothing():
+    made = chart(list(zip(FALLS, FALLS, strict=True)), (1.0, 0.7))
+    for epoch in made.epochs:
+        epoch.told, epoch.measured = {"val accuracy": 0.7}, True
+    assert generalisation.contradicts(Case(made, LIMITS)) is None
+    for epoch in made.epochs:
+        epoch.measured = False
+    assert generalisation.contradicts(Case(made, LIMITS)) is not None
+
+
+def test_words_that_most_rows_lack_spread_by_chance():
+    rng = np.random.default_rng(0)
+    words = (rng.random((400, 60)) < 0.004).astype(np.float32)
+    made = chart([(2.3, 2.0)] * 5, (0.3, 0.3))
+    made.rows.inputs, made.rows.val, made.rows.labels = words, set(range(100)), {0: 50, 1: 50}
+    some = (rng.random((100, 60)) < 0.004).astype(np.float32)
+    made.rows.moments = {
+        name: (len(x), x.mean(0), ((x - x.mean(0)) ** 2).sum(0))
+        for name, x in (("train", words), ("val", some))
+    }
+    assert preprocessing.differs(Case(made, LIMITS)) is None
+
+
+def test_one_batch_of_all_rows_may_be_sorted():
+    made = chart([(2.3, 2.0)] * 5)
+    made.rows.labels, made.rows.sizes = {0: 500, 1: 500}, [100] * 10
+    made.rows.order = [0.96] * 10
+    assert data.sorted_batches(Case(made, LIMITS)) is None
+    made.rows.order = [1.0] * 9 + [0.9]
+    assert data.sorted_batches(Case(made, LIMITS)) is not None
+
+
+def test_a_loss_that_arrived_is_not_clamped():
+    made = chart([(2.3, math.nan), (0.5, math.nan), (0.1, math.nan), (0.1, math.nan)])
+    made.counts["gradient zero"] = 9
+    assert losses.bent(Case(made, LIMITS)) is None
+    stays = chart([(2.3, math.nan), (2.0, math.nan), (2.0, math.nan)])
+    stays.counts["gradient zero"] = 9
+    assert losses.bent(Case(stays, LIMITS)) is not None
+
+
+def test_dead_units_are_no_cause_where_training_lacks_nothing():
+    made = chart([(2.3, 2.3), (0.5, 1.5), (0.01, 1.5)], (1.0, 0.5))
+    made.rows.labels, made.accuracy = {0: 50, 1: 50}, [(199, 1.0)]
+    made.activations = [Activation("relu", "0.weight", 64, dead=[(0, 0.0), (199, 0.6)])]
+    assert layers.dead(Case(made, LIMITS)) is None
+    made.accuracy, made.losses = [(199, 0.5)], [(k, 1.2) for k in range(UPDATES)]
+    assert layers.dead(Case(made, LIMITS)) is not None
+
+
+def test_training_that_learns_what_validation_never_knows_is_told_last():
+    made = chart([(2.2, 2.4), (1.9, 2.5), (1.7, 2.5), (1.5, 2.6), (1.3, 2.7)])
+    made.rows.train = set(range(1000))
+    found = labels.never_carried_over(Case(made, LIMITS))
+    assert found is not None
+    assert found.evidence["lowest validation loss"] == 2.4
+    made.epochs[1].val_loss = 1.9
+    assert labels.never_carried_over(Case(made, LIMITS)) is None

@@ -335,3 +335,21 @@ def test_workers_that_load_are_left_alone():
 
     assert not worth_watching(_worker_loop)
     assert worth_watching(functools.partial(test_workers_that_load_are_left_alone))
+
+
+BY_HAND = """
+model = net()
+for _ in range(120):
+    i = some()
+    F.cross_entropy(model(X[i]), y[i]).backward()
+    for weight in model.parameters():
+        weight.data -= 0.1 * weight.grad.data
+        weight.grad.data.zero_()
+"""
+
+
+def test_updates_by_hand_are_not_watched_and_not_blamed(write: Write):
+    report = run_script(write(BY_HAND), quiet=True)
+    assert (report.unseen, report.codes()) == (True, [])
+    built = "forgotten = torch.optim.SGD(net().parameters(), 0.1)\n"
+    assert run_script(write(built + BY_HAND), quiet=True).codes() == ["O12"]

@@ -49,6 +49,7 @@ TASKS = (
     *("reverse", "regions", "ratings", "patches", "tags", "recall"),
     *("tumours", "strokes", "poems", "moons", "glyphs", "sugar"),
     *("mail", "heartbeats", "boxes", "names", "compress"),
+    *("wards", "votes", "prices", "cells", "cancer", "coins"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

@@ -200,7 +200,7 @@ def constant(case: Case) -> Finding | None:
     """I01: all units of a layer started alike and still are."""
     layers = [w for w in _trained(case) if w.kind in (*WEIGHTY, "other") and w.shape[0] > 1]
     last = max((w.order for w in layers), default=-1)
-    alike = [w for w in layers if w.still_twins]
+    alike = [w for w in layers if w.still_twins and not _beside_another(w, layers)]
     born = [w for w in layers if w.constant and w.order != last and not _beside_another(w, layers)]
     all_of_them = len(born) >= len(layers) - 1  # but for the last, which may well begin at zero
     alike = alike or (born if all_of_them or (len(born) > len(layers) / 2 - 1 and case.slow) else [])
