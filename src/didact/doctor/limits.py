@@ -47,6 +47,7 @@ class Limits:
     other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
     tried: int = 5  # epochs
+    known: float = 0.25  # of what ignorance costs
     unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be
     far_target: float = 3.0  # of the variance
 

@@ -148,7 +148,7 @@ def steady_gap(case: Case) -> Finding | None:
         0 < len(rows.train) < case.at.few_each * case.classes and sum(rows.labels.values()) <= rows.train_seen
     )
     most = 0.6 * case.at.steady_gap if few else case.at.steady_gap
-    if not case.gap > max(most, 3 * error) or not (steady or few):
+    if not case.gap > max(most, 3 * error) or not (steady or few) or case.stuck:
         return None
     evidence = {
         "accuracy in training minus in validation": case.gap,
@@ -163,7 +163,8 @@ def of_another_kind(case: Case) -> Finding | None:
     random = case.game or changed_at_random(case) or mixed_otherwise(case)
     apart = unlike(case) if not random else None
     last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
-    as_well = last is not None and last.val_loss < 1.3 * last.train_loss
+    known = case.at.known * case.baseline if case.sure else 0.0  # it hardly matters
+    as_well = last is not None and last.val_loss < max(1.3 * last.train_loss, known)
     if apart is None or as_well or (math.isfinite(case.val_accuracy) and case.good(0.9)):
         return None
     if last is None and len(case.chart.rows.train) > 0.9 * case.chart.rows.train_seen:
@@ -188,7 +189,9 @@ def small_validation(case: Case) -> Finding | None:
         return Finding("D05", "warning", {"rows": rows, "standard error of an accuracy": error})
     scored = [(e.val_accuracy, e.in_eval[1]) for e in case.chart.epochs if e.in_eval]
     better = [pair for pair in scored if pair[0] > pair[1] + max(case.at.too_regular, 3 * error)]
-    if len(better) >= 3 and case.chart.modules.get("dropout", 0) == 0:
+    trained = case.accuracy if math.isfinite(case.accuracy) else 0.0  # of more rows than the kept ones
+    apart = case.val_accuracy - trained > case.at.too_regular / 2
+    if len(better) >= 3 and case.chart.modules.get("dropout", 0) == 0 and apart:
         own, trained = better[-1]
         return Finding(
             "D05", "warning", {"validation accuracy": own, "of a training batch": trained, "rows": rows}

@@ -219,6 +219,10 @@ def contradicts(case: Case) -> Finding | None:
                 "validation loss left of ignorance": losses[-1] / case.baseline,
             }
             return Finding("E04", "warning", evidence, name)
+        if (own := _miscounted(case, name)) is not None:
+            return Finding(
+                "E04", "warning", {"the metric says": told[-1], "of its answers are right": own}, name
+            )
         if _near_the_end(told) or _as_counted(case, name):
             continue
         still = float(np.std(told)) < 1e-9
@@ -233,6 +237,22 @@ def contradicts(case: Case) -> Finding | None:
             }
             return Finding("E04", "warning", evidence, name)
     return None
+
+
+def _miscounted(case: Case, name: str) -> float | None:
+    """The share of right answers, where an accuracy that is told is far from it and goes its own way."""
+    both = [(e.told[f"val {name}"], e.val_accuracy) for e in case.chart.epochs if f"val {name}" in e.told]
+    if (
+        name.lower() not in ("acc", "accuracy")
+        or len(both) < 5
+        or not all(e.measured for e in case.chart.epochs)
+    ):
+        return None
+    told, own = np.array(both).T
+    told = told / 100 if told.max() > 1 else told
+    apart = float(np.median(np.abs(told - own)[len(told) // 2 :]))
+    together = np.std(told) > 0.02 and np.std(own) > 0 and np.corrcoef(told, own)[0, 1] > 0.5
+    return float(own[-1]) if apart > 0.15 and not together else None
 
 
 def _as_counted(case: Case, name: str) -> bool:

@@ -9,7 +9,7 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.layers import never_used
-from didact.doctor.rules.neighbours import late_neighbours, neighbours
+from didact.doctor.rules.neighbours import late_neighbours, neighbours, told_by_all
 from didact.doctor.rules.preprocessing import (
     changed_at_random,
     differs,
@@ -66,6 +66,8 @@ def unrelated(case: Case) -> Finding | None:
     """L02: neighbours agree no more than by chance, and validation knows no more than that."""
     rows = case.chart.rows
     near = neighbours(rows) if _knows_nothing(case) else None
+    if near is not None and told_by_all(rows) > 4 / math.sqrt(len(near)):
+        return None  # a straight line through the features tells something
     if near is not None and hard_augmentation(case) is not None:
         return None  # what neighbours tell is drowned
     if near is None or rows.targets is None:
@@ -247,7 +249,8 @@ def _labelled_better(case: Case) -> Finding | None:
     better = [val - train for val, train in pairs if val - train > enough]
     best = max(val for val, _ in accuracies if math.isfinite(val))
     by_heart = case.left < 0.5 and case.val_accuracy < best - 0.08
-    if len(better) < max(3, 0.6 * len(pairs)) or not (case.left > 0.45 or by_heart):
+    learned = best > case.chance + 0.15 * (1 - case.chance)
+    if len(better) < max(3, 0.6 * len(pairs)) or not (case.left > 0.45 or by_heart) or not learned:
         return None
     evidence = {
         "validation accuracy over that of the next epoch of training": float(np.median(better)),

@@ -46,6 +46,8 @@ def unscaled(case: Case) -> Finding | None:
 
 def differs(case: Case) -> Finding | None:
     """P02: the inputs of validation have other moments than those of training."""
+    if case.val_accuracy > case.accuracy + case.at.too_regular / 2:
+        return None  # it harms training and not validation
     apart = _new_words(case) or (None if _always_new(case) else _moments_apart(case))
     scored = any(math.isfinite(e.val_loss) or math.isfinite(e.val_accuracy) for e in case.chart.epochs)
     answered = math.isfinite(case.val_accuracy) and case.good(0.95)
