@@ -99,7 +99,8 @@ def _shrunk(case: Case) -> Finding | None:
     decay = max((s.get("weight_decay", 0) or 0 for s in case.chart.settings), default=0)
     wide = [i for i, w in enumerate(case.chart.weights) if len(w.shape) > 1 and w.in_optimizer]
     much = decay >= case.at.much_decay and not case.good(0.75)
-    if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much):
+    thrown = case.rose and case.early_ratio > case.at.thrown  # by the rate, which decay is multiplied by
+    if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much) or thrown:
         return None
     first, last = (look.weight[wide] for look in (case.chart.looks[0], case.chart.looks[-1]))
     known = np.isfinite(first) & np.isfinite(last) & (first > 0)
@@ -115,7 +116,7 @@ def underfits(case: Case) -> Finding | None:
     plain = case.pairing is not None and case.pairing.kind == "l1"  # not squares
     if case.game or case.broken or not case.left > (0.7 if case.partly else 0.55 if plain else 0.3):
         return None
-    if case.good(0.75):
+    if case.good(0.75) or case.accuracy > case.chance + 0.8 * (1 - case.chance):
         return None
     known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
     if len(known) < 3:

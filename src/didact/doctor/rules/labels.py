@@ -8,6 +8,7 @@ import numpy as np
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
+from didact.doctor.rules.data import sorted_batches
 from didact.doctor.rules.layers import never_used
 from didact.doctor.rules.neighbours import late_neighbours, neighbours, told_by_all
 from didact.doctor.rules.preprocessing import (
@@ -43,7 +44,7 @@ def out_of_step(case: Case) -> Finding | None:
 def _drifted(case: Case) -> Finding | None:
     """Rows are new every time; at first neighbours told the label, and those of the last batches do not."""
     rows = case.chart.rows
-    if not rows.integer or rows.late is None or not (case.slow or case.lost):
+    if not rows.integer or rows.late is None or not (case.slow or case.lost) or sorted_batches(case):
         return None
     near, late = neighbours(rows), late_neighbours(rows)
     if near is None or late is None or rows.targets is None:
@@ -66,7 +67,8 @@ def unrelated(case: Case) -> Finding | None:
     """L02: neighbours agree no more than by chance, and validation knows no more than that."""
     rows = case.chart.rows
     near = neighbours(rows) if _knows_nothing(case) else None
-    if near is not None and told_by_all(rows) > 4 / math.sqrt(len(near)):
+    few = len(rows.train) < case.at.few_to_train and case.left < 0.15  # learned by heart
+    if near is not None and (few or told_by_all(rows) > 4 / math.sqrt(len(near))):
         return None  # a straight line through the features tells something
     if near is not None and hard_augmentation(case) is not None:
         return None  # what neighbours tell is drowned

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -48,20 +49,24 @@ def differs(case: Case) -> Finding | None:
     """P02: the inputs of validation have other moments than those of training."""
     if case.val_accuracy > case.accuracy + case.at.too_regular / 2:
         return None  # it harms training and not validation
-    apart = _new_words(case) or (None if _always_new(case) else _moments_apart(case))
+    moments = _moments_apart(case)
+    if moments is not None and _always_new(case):  # noise widens, and moves no mean
+        moved = moments["share of features whose mean moved"] > case.at.shifted_share
+        moments = moments if moved and _far_apart(moments) else None
+    apart = _new_words(case) or moments
     scored = any(math.isfinite(e.val_loss) or math.isfinite(e.val_accuracy) for e in case.chart.epochs)
     answered = math.isfinite(case.val_accuracy) and case.good(0.95)
     spoils = not answered and (scored or _far_apart(apart or {}))
     return Finding("P02", "critical" if spoils else "hint", apart) if apart else None
 
 
-def _far_apart(apart: Mapping[str, object]) -> bool:
+def _far_apart(apart: Mapping[str, Any]) -> bool:
     """Whether no choice of rows explains it, as of one class for training and of others for the test."""
     ratio = apart.get("deviation in validation over training")
     return not isinstance(ratio, float) or not 1 / 3 < ratio < 3
 
 
-def _new_words(case: Case) -> dict[str, object] | None:
+def _new_words(case: Case) -> dict[str, Any] | None:
     """Tokens of validation that training never had, or that are frequent where others were."""
     rows = case.chart.rows
     total, there = sum(rows.words.values()), sum(rows.val_words.values())
@@ -81,7 +86,7 @@ def _new_words(case: Case) -> dict[str, object] | None:
     return {"share of tokens that are frequent where others were": apart, "by chance": noise}
 
 
-def _moments_apart(case: Case) -> dict[str, object] | None:
+def _moments_apart(case: Case) -> dict[str, Any] | None:
     """How the moments of the features differ between training and validation, where they do."""
     train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
     if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 20:
