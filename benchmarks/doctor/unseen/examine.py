@@ -49,7 +49,7 @@ TASKS = (
     *("reverse", "regions", "ratings", "patches", "tags", "recall"),
     *("tumours", "strokes", "poems", "moons", "glyphs", "sugar"),
     *("mail", "heartbeats", "boxes", "names", "compress"),
-    *("wards", "votes", "prices", "cells", "cancer", "coins"),
+    *("wards", "votes", "prices", "cells", "cancer", "coins", "irises", "tunes"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

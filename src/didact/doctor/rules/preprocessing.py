@@ -55,7 +55,9 @@ def differs(case: Case) -> Finding | None:
         moments = moments if moved and _far_apart(moments) else None
     apart = _new_words(case) or moments
     scored = any(math.isfinite(e.val_loss) or math.isfinite(e.val_accuracy) for e in case.chart.epochs)
-    answered = math.isfinite(case.val_accuracy) and case.good(0.95)
+    late = case.val_losses[-1] if case.val_losses and case.sure else 0.0
+    known = late < case.at.known * case.baseline
+    answered = math.isfinite(case.val_accuracy) and case.good(0.95) and known
     spoils = not answered and (scored or _far_apart(apart or {}))
     return Finding("P02", "critical" if spoils else "hint", apart) if apart else None
 
