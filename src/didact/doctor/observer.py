@@ -348,9 +348,11 @@ class Observer:
                 self.objective.guess(update, training[-1], self.reader.targets(update, training[-1]))
             self.objective.read(update.heard[-MOST_READ:])
         self.reader.read(update, training[: 1 if self.several else MOST_READ], self.close)
-        if training and (own := _of_answer(training[-1].answer, update.heard)):
-            model = _plain(self.entries[training[-1].name])
-            self.epochs.keep(model, training[-1].inputs, own)
+        last = training[-1] if training else None
+        if last is None or last.name not in self.models or update.handed_on(last):
+            return  # a part of a model tells little of it
+        if own := _of_answer(last.answer, update.heard):
+            self.epochs.keep(_plain(self.entries[last.name]), last.inputs, own)
 
     def _find_not_finite(self) -> None:
         """The loss is NaN or infinite: where did that come from?"""

@@ -134,7 +134,8 @@ def never_carried_over(case: Case) -> Finding | None:
     if len(known) < 4 or not case.sure or case.game or len(case.chart.rows.train) < case.at.few_to_train:
         return None
     lowest = min(known)
-    if not 0.97 * case.baseline < lowest < 3 * case.baseline or not case.left < 0.8:
+    learns = case.left < (0.9 if known[-1] > 1.02 * case.baseline else 0.8)
+    if not 0.97 * case.baseline < lowest < 3 * case.baseline or not learns:
         return None
     evidence = {
         "lowest validation loss": lowest,

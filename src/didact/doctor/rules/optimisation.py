@@ -244,6 +244,10 @@ def exploding(case: Case) -> Finding | None:
         found = {"losses that are not finite": counts.get("loss not finite", 0), "updates": case.updates}
         suddenly = "clamp what goes into a log, a square root or a division: x.clamp(min=1e-6)"
         return Finding("O08", "critical", found, where, "" if case.rose else suddenly, picture=picture)
+    told = [e.told["val loss"] for e in case.chart.epochs if "val loss" in e.told]
+    if len(told) >= 3 and not any(map(math.isfinite, told)):
+        fix = "look at what only validation meets: rows whose mask hides all of them, a log of 0"
+        return Finding("O08", "critical", {"validation losses that are not finite": len(told)}, fix=fix)
     if len(norms) < 20:
         return None
     spikes = [

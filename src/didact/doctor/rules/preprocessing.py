@@ -177,14 +177,14 @@ def _new_later(case: Case) -> float:
     return different / seen if seen >= 100 else 0.0
 
 
-def mixed_otherwise(case: Case) -> bool:
-    """Whether the classes of validation have other shares than those of training."""
+def mixed_otherwise(case: Case, most: float = 0.19) -> bool:
+    """Whether the classes of validation have other shares than those of training, by more than so many."""
     labels, others = case.chart.rows.labels, case.chart.rows.val_labels
     total, there = sum(labels.values()), sum(others.values())
     if not total or not there:
         return False
     names = labels.keys() | others.keys()
-    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2 > 0.19
+    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2 > most
 
 
 def changed_at_random(case: Case) -> bool:
