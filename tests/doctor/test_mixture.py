@@ -1,4 +1,4 @@
-"""A loss of several known parts: how much of each, what ignorance of all of them costs, what validation adds up to."""
+"""A loss of several known parts: how much of each, the price of ignorance, and what validation adds up to."""
 
 import math
 

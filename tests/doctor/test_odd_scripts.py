@@ -1,4 +1,4 @@
-"""Healthy scripts of kinds that once raised an alarm, written as their users would, and what they are near to."""
+"""Healthy scripts of kinds that once raised an alarm, as their users would write them, and what is near."""
 
 from collections.abc import Callable
 

@@ -10,6 +10,7 @@ from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
 from didact.doctor.limits import LIMITS
 from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation, preprocessing
+from didact.doctor.rules.neighbours import told_by_all
 from didact.doctor.verdict import conclude
 
 UPDATES = 200
@@ -420,3 +421,59 @@ def test_training_that_learns_what_validation_never_knows_is_told_last():
     assert found.evidence["lowest validation loss"] == 2.4
     made.epochs[1].val_loss = 1.9
     assert labels.never_carried_over(Case(made, LIMITS)) is None
+
+
+def test_an_accuracy_that_is_told_and_is_not_that_of_the_answers_is_named():
+    def told(values: list[float]) -> Finding | None:
+        made = chart([(1.0, 1.0)] * 8, (0.9, 0.9))
+        for epoch, value in zip(made.epochs, values, strict=True):
+            epoch.told, epoch.measured = {"val accuracy": value}, True
+        return generalisation.contradicts(Case(made, LIMITS))
+
+    found = told([0.53] * 8)
+    assert found is not None
+    assert found.evidence == {"the metric says": 0.53, "of its answers are right": 0.9}
+    assert told([0.8] * 8) is None
+
+
+def test_a_validation_that_is_never_finite_is_told():
+    made = chart([(2.3, math.nan), (1.0, math.nan), (0.5, math.nan)])
+    for epoch in made.epochs:
+        epoch.told = {"val loss": math.nan}
+    found = optimisation.exploding(Case(made, LIMITS))
+    assert found is not None
+    assert found.evidence == {"validation losses that are not finite": 3}
+    made.epochs[0].told = {"val loss": 2.0}
+    assert optimisation.exploding(Case(made, LIMITS)) is None
+
+
+def test_a_line_through_the_features_tells_what_neighbours_do_not():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 40)).astype(np.float32)
+    told = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+    rows = Rows(inputs=x, targets=told, integer=True)
+    assert told_by_all(rows) > 0.5
+    rows.targets = rng.integers(2, size=300)
+    assert abs(told_by_all(rows)) < 4 / math.sqrt(300)
+
+
+def test_a_kept_batch_of_a_few_rows_is_no_evidence_against_validation():
+    made = chart([(0.5, 0.5)] * 5, (0.6, 0.95))
+    made.rows.labels, made.accuracy = {0: 50, 1: 50}, [(199, 0.95)]
+    made.pairings["cross_entropy"].facts["outputs"] = 2
+    assert data.small_validation(Case(made, LIMITS)) is None
+    made.accuracy = [(199, 0.6)]
+    found = data.small_validation(Case(made, LIMITS))
+    assert found is not None
+    assert found.severity == "warning"
+
+
+def test_clipping_is_not_blamed_for_gradients_that_a_rate_made_long():
+    rises = chart([(2.3, 2.3), (40.0, 40.0), (30.0, 30.0), (30.0, 30.0)])
+    rises.weights = [Weight("0.weight", "linear", (8, 8), 8, 0.1, False, False, True, True)]
+    rises.clipped = [(k, 50.0, 1.0) for k in range(20)]
+    one = np.array([1.0])
+    rises.looks = [Look(k, one, one, np.array([ratio]), 1.0) for k, ratio in enumerate([0.001] * 20)]
+    assert optimisation.clipped(Case(rises, LIMITS)) is not None
+    rises.looks = [Look(k, one, one, np.array([40.0]), 1.0) for k in range(20)]
+    assert optimisation.clipped(Case(rises, LIMITS)) is None
