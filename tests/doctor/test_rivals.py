@@ -18,7 +18,7 @@ from didact.doctor.limits import LIMITS
 from didact.doctor.passes import Pass
 from didact.doctor.probes import Inputs
 from didact.doctor.rivals import Rivals
-from didact.doctor.rules import generalisation, labels, losses, optimisation
+from didact.doctor.rules import games, labels, losses, optimisation
 
 GENERATOR = torch.Generator().manual_seed(0)
 REALS = 3 + 2 * torch.randn(32, 6, generator=GENERATOR)
@@ -224,7 +224,7 @@ def game(spread: float = 1.0, right: float = 0.6, judge_loss: float = 0.6) -> Ch
 
 
 def collapsed(made: Chart) -> Finding | None:
-    return generalisation.collapse(Case(made, LIMITS))
+    return games.collapse(Case(made, LIMITS))
 
 
 def test_fakes_that_are_all_alike_in_the_second_half() -> None:
@@ -245,7 +245,7 @@ def test_fakes_that_are_all_alike_in_the_second_half() -> None:
 
 def test_a_judge_that_always_wins_is_right_and_certain() -> None:
     def found(right: float, loss: float) -> bool:
-        return generalisation.overpowers(Case(game(right=right, judge_loss=loss), LIMITS)) is not None
+        return games.overpowers(Case(game(right=right, judge_loss=loss), LIMITS)) is not None
 
     assert found(1.0, 0.01)
     assert not found(1.0, 0.6)
@@ -268,7 +268,7 @@ def test_a_critic_whose_losses_only_grow_has_no_bound() -> None:
         made = game(right=0.6)
         made.by_group[1] = [(k, early if k < 200 else late) for k, _ in made.by_group[1]]
         made.by_group = dict(list(made.by_group.items())[2 - players :])
-        return generalisation.overpowers(Case(made, LIMITS))
+        return games.overpowers(Case(made, LIMITS))
 
     finding = found(1.0, 100.0)
     assert finding is not None
@@ -282,11 +282,11 @@ def test_a_critic_whose_losses_only_grow_has_no_bound() -> None:
 
 
 def test_there_is_nothing_to_overpower_where_all_fakes_are_one() -> None:
-    assert generalisation.overpowers(Case(game(0.3, right=1.0, judge_loss=0.01), LIMITS)) is not None
+    assert games.overpowers(Case(game(0.3, right=1.0, judge_loss=0.01), LIMITS)) is not None
     one = game(0.01, right=1.0, judge_loss=0.01)
-    assert generalisation.overpowers(Case(one, LIMITS)) is None
+    assert games.overpowers(Case(one, LIMITS)) is None
     one.rivals["fakes"][0] = (0, 1.0)  # it was another thing at first
-    assert generalisation.overpowers(Case(one, LIMITS)) is not None
+    assert games.overpowers(Case(one, LIMITS)) is not None
 
 
 def fooled(share: float) -> Chart:

@@ -9,7 +9,17 @@ from didact.doctor.chart import Activation, Chart, Epoch, Look, Pairing, Rows, W
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
 from didact.doctor.limits import LIMITS
-from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation, preprocessing
+from didact.doctor.rules import (
+    data,
+    games,
+    generalisation,
+    labels,
+    layers,
+    losses,
+    metrics,
+    optimisation,
+    preprocessing,
+)
 from didact.doctor.rules.neighbours import told_by_all
 from didact.doctor.verdict import conclude
 
@@ -235,9 +245,9 @@ def test_a_judge_that_is_certain_is_told_from_a_generator_that_collapsed():
 def test_a_judge_that_was_certain_at_the_start_alone_does_not_win():
     made = game(judge_loss=0.6, spread=0.9)
     made.by_group[1] = [(k, 0.01 if k < 40 else 0.6) for k, _ in made.by_group[1]]
-    assert generalisation.overpowers(Case(made, LIMITS)) is None
+    assert games.overpowers(Case(made, LIMITS)) is None
     made.by_group[1] = [(k, 0.01 if k >= 340 else 0.6) for k, _ in made.by_group[1]]
-    assert generalisation.overpowers(Case(made, LIMITS)) is not None
+    assert games.overpowers(Case(made, LIMITS)) is not None
 
 
 def played(ratio: float, spread: float, rate: float) -> Case:
@@ -359,18 +369,18 @@ def test_a_metric_that_is_high_may_wander_as_far_as_chance_goes():
             epoch.told, epoch.val_rows = {"val accuracy": value}, 36
         return Case(made, LIMITS)
 
-    assert generalisation.contradicts(told([0.94, 0.97, 0.94, 0.94, 0.97, 0.94, 0.97, 0.94])) is None
-    assert generalisation.contradicts(told([0.94, 0.5, 0.9, 0.6, 0.97, 0.5, 0.97, 0.6])) is not None
+    assert metrics.contradicts(told([0.94, 0.97, 0.94, 0.94, 0.97, 0.94, 0.97, 0.94])) is None
+    assert metrics.contradicts(told([0.94, 0.5, 0.9, 0.6, 0.97, 0.5, 0.97, 0.6])) is not None
 
 
 def test_a_metric_that_the_doctor_counted_too_contradicts_nothing():
     made = chart(list(zip(FALLS, FALLS, strict=True)), (1.0, 0.7))
     for epoch in made.epochs:
         epoch.told, epoch.measured = {"val accuracy": 0.7}, True
-    assert generalisation.contradicts(Case(made, LIMITS)) is None
+    assert metrics.contradicts(Case(made, LIMITS)) is None
     for epoch in made.epochs:
         epoch.measured = False
-    assert generalisation.contradicts(Case(made, LIMITS)) is not None
+    assert metrics.contradicts(Case(made, LIMITS)) is not None
 
 
 def test_words_that_most_rows_lack_spread_by_chance():
@@ -428,7 +438,7 @@ def test_an_accuracy_that_is_told_and_is_not_that_of_the_answers_is_named():
         made = chart([(1.0, 1.0)] * 8, (0.9, 0.9))
         for epoch, value in zip(made.epochs, values, strict=True):
             epoch.told, epoch.measured = {"val accuracy": value}, True
-        return generalisation.contradicts(Case(made, LIMITS))
+        return metrics.contradicts(Case(made, LIMITS))
 
     found = told([0.53] * 8)
     assert found is not None

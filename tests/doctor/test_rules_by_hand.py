@@ -15,7 +15,17 @@ from didact.doctor.finding import Finding
 from didact.doctor.limits import LIMITS
 from didact.doctor.pairing import note
 from didact.doctor.rows import Register
-from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation, preprocessing
+from didact.doctor.rules import (
+    data,
+    games,
+    generalisation,
+    labels,
+    layers,
+    losses,
+    metrics,
+    optimisation,
+    preprocessing,
+)
 from didact.doctor.taps import LossCall
 from didact.doctor.verdict import LAST, conclude
 
@@ -629,7 +639,7 @@ def contradiction(metric: list[float]) -> Finding | None:
     made = chart(FALLS, FALLS)
     for epoch, value in zip(made.epochs, metric, strict=True):
         epoch.told = {"val f1": value}
-    return generalisation.contradicts(Case(made, LIMITS))
+    return metrics.contradicts(Case(made, LIMITS))
 
 
 def test_a_metric_that_moves_by_less_than_a_hundredth_of_itself() -> None:
@@ -650,7 +660,7 @@ def perfect(
     made = chart(val, val) if kind == "classes" else numbers(chart(val, val), kind)
     for epoch, value in zip(made.epochs, told, strict=True):
         epoch.told = {name: value}
-    return generalisation.contradicts(Case(made, LIMITS))
+    return metrics.contradicts(Case(made, LIMITS))
 
 
 def test_a_metric_that_is_perfect_while_a_good_part_of_the_variance_is_left() -> None:
@@ -674,6 +684,6 @@ def test_a_metric_that_is_perfect_while_a_good_part_of_the_variance_is_left() ->
 )
 def test_latent_axes_are_unused_by_the_median_of_the_last_looks(shares: list[float], found: bool) -> None:
     made = Chart(step=200, latent=[(100 + 10 * k, share) for k, share in enumerate(shares)])
-    assert (generalisation.unused_latent(Case(made, LIMITS)) is not None) == found
+    assert (games.unused_latent(Case(made, LIMITS)) is not None) == found
     made.latent = [(k, 1.0) for k in range(0, 80, 10)]
-    assert generalisation.unused_latent(Case(made, LIMITS)) is None  # at the start alone
+    assert games.unused_latent(Case(made, LIMITS)) is None  # at the start alone

@@ -1,5 +1,7 @@
-"""One object in a little noisy picture: which kind it is and the box around it, for a CNN with a shared trunk
-and two heads (a dict comes out). DataLoader, cross entropy + SmoothL1, SGD with momentum, a cosine schedule.
+"""One object in a little noisy picture: which kind it is, and the box around it.
+
+A CNN with a shared trunk and two heads (a dict comes out), cross entropy and SmoothL1, SGD with momentum
+under a cosine schedule, batches from a DataLoader.
 """
 
 from collections.abc import Callable

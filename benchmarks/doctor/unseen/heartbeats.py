@@ -1,4 +1,5 @@
 """Made-up heartbeats of 96 samples: four kinds, one of them rare, for a small 1-D CNN with GroupNorm.
+
 The loop makes its batches by hand, accumulates two of them an update, and warms AdamW up with a LambdaLR.
 """
 

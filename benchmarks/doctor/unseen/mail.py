@@ -1,5 +1,7 @@
-"""Handwritten digits of postcodes, as 1x8x8 pictures (sklearn's load_digits), for a small CNN with BatchNorm
-and dropout. The loop is a tutorial's: one function that trains for an epoch, one that tests, Adam and StepLR.
+"""Handwritten digits of postcodes, as 1x8x8 pictures (sklearn's load_digits), for a small CNN.
+
+BatchNorm and dropout in it; the loop is a tutorial's: one function that trains for an epoch, one that tests,
+Adam and StepLR.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,17 @@ from didact.doctor.codes import causes
 from didact.doctor.course import Case
 from didact.doctor.finding import BROKEN, Finding
 from didact.doctor.limits import LIMITS, Limits
-from didact.doctor.rules import data, generalisation, labels, layers, losses, optimisation, preprocessing
+from didact.doctor.rules import (
+    data,
+    games,
+    generalisation,
+    labels,
+    layers,
+    losses,
+    metrics,
+    optimisation,
+    preprocessing,
+)
 
 Rule = Callable[[Case], Finding | None]
 
@@ -55,7 +65,7 @@ RULES: Mapping[str, Rule] = {
     "O09": optimisation.forgets,
     "A06": layers.order_blind,
     "O07": optimisation.vanishing,
-    "G03": generalisation.unused_latent,
+    "G03": games.unused_latent,
     "O11": optimisation.clipped,
     "O03": optimisation.odd_settings,
     "L04": labels.noisy,
@@ -66,15 +76,15 @@ RULES: Mapping[str, Rule] = {
     "O02": optimisation.rate_too_low,
     "A02": layers.dead,
     "E05": generalisation.modes_differ,
-    "G02": generalisation.overpowers,
-    "G01": generalisation.collapse,
+    "G02": games.overpowers,
+    "G01": games.collapse,
     "A08": layers.never_used,
     "P03": preprocessing.hard_augmentation,
     "R01": generalisation.overfits,
     "R03": generalisation.underfits,
     "I04": layers.first_loss,
     "D05": data.small_validation,
-    "E04": generalisation.contradicts,
+    "E04": metrics.contradicts,
     "E03": generalisation.keeps_graph,
     "E06": generalisation.too_slow,
 }

@@ -1,11 +1,11 @@
-"""R, E and G: validation against training, the modes, and games."""
+"""R and E: validation against training, the modes, and what an epoch costs."""
 
 import math
 from itertools import pairwise
 
 import numpy as np
 
-from didact.doctor.chart import Epoch, Series
+from didact.doctor.chart import Epoch
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
 
@@ -208,106 +208,6 @@ def keeps_graph(case: Case) -> Finding | None:
     return Finding("E03", "warning", {"validations that recorded a graph for nothing": rounds})
 
 
-def contradicts(case: Case) -> Finding | None:
-    """E04: the loss falls by half and the metric that is told does not move, or moves the wrong way."""
-    for name, losses, told in _told_metrics(case):
-        if len(told) < 5 or losses[0] <= 0:
-            continue
-        fallen = 1 - min(losses) / losses[0]
-        if _too_good(case, losses, told):
-            evidence = {
-                "the metric says": told[-1],
-                "validation loss left of ignorance": losses[-1] / case.baseline,
-            }
-            return Finding("E04", "warning", evidence, name)
-        if (own := _miscounted(case, name)) is not None:
-            return Finding(
-                "E04", "warning", {"the metric says": told[-1], "of its answers are right": own}, name
-            )
-        if _near_the_end(told) or _as_counted(case, name):
-            continue
-        still = float(np.std(told)) < 1e-9
-        related = abs(float(np.corrcoef(losses, told)[0, 1])) if not still and np.std(losses) > 0 else 0.0
-        idle = np.ptp(told) < max(0.15 * _own_rise(case), 0.01 * abs(float(np.mean(told))))
-        wanders = related < 0.5 and len(told) >= 8 and np.ptp(told) > _by_chance(case, told)
-        if fallen > 0.5 and (still or idle or wanders):
-            evidence = {
-                "validation loss fell by": fallen,
-                "the metric varies by": float(np.std(told)),
-                "correlation": related,
-            }
-            return Finding("E04", "warning", evidence, name)
-    return None
-
-
-def _miscounted(case: Case, name: str) -> float | None:
-    """The share of right answers, where an accuracy that is told is far from it and goes its own way."""
-    both = [(e.told[f"val {name}"], e.val_accuracy) for e in case.chart.epochs if f"val {name}" in e.told]
-    if (
-        name.lower() not in ("acc", "accuracy")
-        or len(both) < 5
-        or not all(e.measured for e in case.chart.epochs)
-    ):
-        return None
-    told, own = np.array(both).T
-    told = told / 100 if told.max() > 1 else told
-    apart = float(np.median(np.abs(told - own)[len(told) // 2 :]))
-    together = np.std(told) > 0.02 and np.std(own) > 0 and np.corrcoef(told, own)[0, 1] > 0.5
-    return float(own[-1]) if apart > 0.15 and not together else None
-
-
-def _as_counted(case: Case, name: str) -> bool:
-    """Whether a metric is the accuracy that the doctor counted itself."""
-    both = [(e.told[f"val {name}"], e.val_accuracy) for e in case.chart.epochs if f"val {name}" in e.told]
-    counted = len(both) >= 5 and all(e.measured for e in case.chart.epochs)
-    return counted and max(abs(told - own) for told, own in both) < 1e-3
-
-
-def _by_chance(case: Case, told: list[float]) -> float:
-    """How far a high share of so many rows moves when little is left to change; else 0."""
-    rows, mean = max((e.val_rows for e in case.chart.epochs), default=0), float(np.mean(told))
-    least = case.chance if math.isfinite(case.chance) else 0.5
-    high = least + 0.6 * (1 - least) < mean < 1
-    return 4 * math.sqrt(mean * (1 - mean) / rows) if rows and high else 0.0
-
-
-def _own_rise(case: Case) -> float:
-    """How far the accuracy rose that the doctor counted itself, where that is much."""
-    own = [e.val_accuracy for e in case.chart.epochs if e.measured and math.isfinite(e.val_accuracy)]
-    return float(np.ptp(own)) if len(own) >= 5 and np.ptp(own) > 0.3 else 0.0
-
-
-def _too_good(case: Case, losses: list[float], told: list[float]) -> bool:
-    """As near 1 as can be from early on, beside squares that fall and are a good part of the variance."""
-    squares = case.sure and case.pairing is not None and case.pairing.kind in ("mse", "smooth_l1", "huber")
-    perfect = 0.985 < min(told[len(told) // 4 :]) <= max(told) <= 1
-    return squares and perfect and min(losses) < 0.7 * losses[0] and losses[-1] > 0.1 * case.baseline
-
-
-def _near_the_end(told: list[float]) -> bool:
-    """A share, or a percentage, that has nowhere left to go."""
-    return 0.985 < max(told) <= 1 or 98.5 < max(told) <= 100
-
-
-def _told_metrics(case: Case) -> list[tuple[str, list[float], list[float]]]:
-    names = {
-        name
-        for e in case.chart.epochs
-        for name in e.told
-        if name.startswith("val") and "loss" not in name.lower()
-    }
-    found = []
-    for name in sorted(names):
-        both = [
-            (e.val_loss, e.told[name])
-            for e in case.chart.epochs
-            if name in e.told and math.isfinite(e.val_loss)
-        ]
-        if both and all(math.isfinite(v) for _, v in both):
-            found.append((name.removeprefix("val "), [a for a, _ in both], [b for _, b in both]))
-    return found
-
-
 def modes_differ(case: Case) -> Finding | None:
     """E05: batch norm's running statistics tell another story than the batch's own."""
     if not case.chart.modules.get("batch_norm"):  # dropout off makes a batch easier, never harder
@@ -342,79 +242,3 @@ def too_slow(case: Case) -> Finding | None:
     if median > case.at.slow_step:
         return Finding("E06", "hint", {"seconds a step": median, "healthy": "below 0.5"})
     return None
-
-
-def collapse(case: Case) -> Finding | None:
-    """G01: generated samples are far closer to each other than real ones."""
-    fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes", "reals"))
-    if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 200:
-        return None
-    if not case.spread <= case.at.collapsed:  # the median: it is wide while it hops to another mode
-        return None
-    real = float(np.mean([v for _, v in reals]))
-    evidence = {
-        "distance of two fakes over two real rows": case.spread,
-        "healthy": f"above {case.at.collapsed}",
-    }
-    picture = {
-        "kind": "curve",
-        "title": "spread of the fakes over the reals",
-        "points": [(s, v / real) for s, v in fakes],
-    }
-    return Finding("G01", "critical", evidence, picture=picture)
-
-
-def overpowers(case: Case) -> Finding | None:
-    """G02: the discriminator is always right."""
-    fakes, reals = (case.chart.rivals.get(name, []) for name in ("fakes believed", "reals believed"))
-    if len(fakes) < 10 or len(reals) < 5 or case.chart.step < 100:
-        return None
-    if (found := _without_bound(case)) is not None:
-        return found
-    spread = [v for _, v in case.chart.rivals.get("fakes", [])]
-    if max(spread, default=1.0) < 0.05 * float(np.mean([v for _, v in case.chart.rivals["reals"]])):
-        return None  # one sample for every noise, from the start: nothing to overpower
-    looks = min(len(fakes), len(reals))
-    right = np.array([(1 - f + r) / 2 for (_, f), (_, r) in zip(fakes[-looks:], reals[-looks:], strict=True)])
-    always = float((np.convolve(right, np.ones(4) / 4, "valid") >= case.at.judge).mean())
-    least = min((_least(series) for series in case.chart.by_group.values()), default=math.inf)
-    if always < 0.5 or least > case.at.certain:
-        return None
-    evidence = {
-        "share of the game in which the discriminator is right": always,
-        "smallest loss of a player over an eighth of it": least,
-        "healthy": f"below 0.5, above {case.at.certain}",
-    }
-    return Finding("G02", "critical", evidence)
-
-
-def _without_bound(case: Case) -> Finding | None:
-    """A critic whose losses only grow: nothing keeps its slope."""
-    if not case.game:
-        return None
-    halves = [np.abs([v for _, v in series])[len(series) // 2 :] for series in case.chart.by_group.values()]
-    largest = max((float(np.median(half)) for half in halves if len(half)), default=0.0)
-    if not largest > case.at.runaway:
-        return None
-    evidence = {"median size of a player's loss in the second half": largest, "at the start": abs(case.first)}
-    fix = "keep the critic's slope: a gradient penalty, spectral norm, or clipped weights"
-    return Finding("G02", "critical", evidence, fix=fix)
-
-
-def _least(series: Series) -> float:
-    """The smallest mean loss of an eighth of the run, after the first."""
-    parts = np.array_split(np.array([value for _, value in series]), 8)[1:]
-    return min(abs(float(part.mean())) for part in parts if len(part)) if len(series) > 16 else math.inf
-
-
-def unused_latent(case: Case) -> Finding | None:
-    """G03: the latent axes say nothing of the input."""
-    last = [share for step, share in case.chart.latent if step >= 0.4 * case.chart.step][-5:]
-    silent = any(a.dead[-1][1] > case.at.all_dead for a in case.chart.activations if a.dead)
-    if case.chart.step < 100 or len(last) < 2 or silent:
-        return None
-    usual = float(np.median(last))
-    if usual < case.at.unused:
-        return None
-    evidence = {"share of latent axes without information": usual, "healthy": f"below {case.at.unused:g}"}
-    return Finding("G03", "critical", evidence)
