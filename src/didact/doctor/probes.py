@@ -234,7 +234,9 @@ class _Asking:
 
     def run(self, x: Tensor, inputs: Inputs | None = None) -> Tensor:
         """The answer for another tensor; what the model draws at random is drawn alike each time."""
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # those that ``untouched`` puts back, and no other
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(0)
         call = (inputs or self.inputs).having(x)
         answer = answer_of(self.twin(*call.args, **call.kwargs))
         if answer is None:
