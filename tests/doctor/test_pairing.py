@@ -274,3 +274,11 @@ def test_yes_or_no_is_told_from_numbers_by_how_many_there_are() -> None:
             for rule in (labels.encoding, losses.wrong_loss)
         ]
         assert tuple(finding and finding.code for finding in found) == codes
+
+
+def test_targets_of_both_kinds_are_seen_however_they_are_ordered() -> None:
+    chart, target = Chart(), torch.cat([torch.ones(1500), torch.zeros(1500)])
+    for _ in range(10):
+        note(chart, heard(F.binary_cross_entropy_with_logits, torch.zeros(3000), target))
+    assert chart.pairings["bce_logits"].facts["values"] == {0.0, 1.0}
+    assert labels.encoding(Case(chart, LIMITS)) is None

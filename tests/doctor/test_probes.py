@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from didact.doctor.probes import Inputs, probe
+from didact.doctor.inputs import Inputs
+from didact.doctor.probes import probe
 from didact.doctor.taps import LossCall
 
 ROWS, PLACES = 6, 12
@@ -13,35 +14,6 @@ TABLE = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(0))
 SERIES = torch.randn(ROWS, PLACES, 5, generator=torch.Generator().manual_seed(0))
 TOKENS = torch.randint(7, (ROWS, PLACES), generator=torch.Generator().manual_seed(0))
 LABELS = torch.zeros(ROWS, dtype=torch.long)
-
-
-def test_the_tensor_that_matters_is_found_wherever_it_is():
-    count, other = torch.tensor(3), torch.zeros(2)
-    assert Inputs((count, {"pixels": TABLE, "more": other})).tensor is TABLE
-    assert Inputs((), {"batch": {"ids": (count, TOKENS)}}).tensor is TOKENS
-    assert Inputs(("text", 3)).tensor is None
-
-
-def test_two_columns_make_rows_of_two():
-    users, items = torch.tensor([0, 1, 2]), torch.tensor([5, 4, 3])
-    rows = Inputs((users,), {"items": items}).rows
-    assert rows is not None
-    assert rows.tolist() == [[0, 5], [1, 4], [2, 3]]
-    assert Inputs((users,)).rows is users
-    assert Inputs((users, torch.arange(4))).rows is users  # another length: no other column
-    assert Inputs((TABLE, torch.zeros(ROWS))).rows is TABLE
-
-
-def test_another_tensor_takes_its_place_and_nothing_else_changes():
-    other, mask = torch.zeros(2, 5), torch.ones(1)
-    inputs = Inputs((3,), {"batch": {"x": TABLE, "mask": mask, "pair": [TABLE, (mask, "text")]}})
-    batch = inputs.having(other).kwargs["batch"]
-    assert batch["x"] is other
-    assert batch["mask"] is mask
-    assert batch["pair"][0] is other
-    assert batch["pair"][1] == (mask, "text")
-    assert inputs.having(other).args == (3,)
-    assert inputs.tensor is TABLE
 
 
 def asked(model: nn.Module, x: Tensor, targets: Tensor = LABELS, **more) -> dict:

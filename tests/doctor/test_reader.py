@@ -14,9 +14,9 @@ import didact
 from didact.doctor.chart import Chart
 from didact.doctor.doctor import Doctor
 from didact.doctor.epochs import Epochs
+from didact.doctor.inputs import Inputs
 from didact.doctor.pace import Pace
 from didact.doctor.passes import Pass
-from didact.doctor.probes import Inputs
 from didact.doctor.reader import LARGE, MOST, WINDOW, Reader
 from didact.doctor.rows import Register, fingerprints
 from didact.doctor.taps import LossCall

@@ -14,9 +14,9 @@ from didact.doctor.chart import Chart, Pairing
 from didact.doctor.course import Case
 from didact.doctor.doctor import Doctor
 from didact.doctor.finding import Finding
+from didact.doctor.inputs import Inputs
 from didact.doctor.limits import LIMITS
 from didact.doctor.passes import Pass
-from didact.doctor.probes import Inputs
 from didact.doctor.rivals import Rivals
 from didact.doctor.rules import games, labels, losses, optimisation
 

@@ -487,3 +487,27 @@ def test_clipping_is_not_blamed_for_gradients_that_a_rate_made_long():
     assert optimisation.clipped(Case(rises, LIMITS)) is not None
     rises.looks = [Look(k, one, one, np.array([40.0]), 1.0) for k in range(20)]
     assert optimisation.clipped(Case(rises, LIMITS)) is None
+
+
+def test_a_graph_that_every_update_leaves_belongs_to_the_loop():
+    made = chart([(1.0, 1.0)] * 5)
+    made.counts = {"validations with a graph": 71, "updates read": 105}  # an agent acts between two updates
+    made.step = 1600
+    assert generalisation.keeps_graph(Case(made, LIMITS)) is None
+    made.counts["validations with a graph"] = 12
+    assert generalisation.keeps_graph(Case(made, LIMITS)) is not None
+
+
+@pytest.mark.parametrize(("new", "kind"), [(0.0, "P02"), (0.2, "D04")])
+def test_words_that_were_never_met_are_of_another_kind_and_others_are_numbered_anew(new: float, kind: str):
+    made = chart([(2.0, 3.0)] * 5, (0.5, 0.1))
+    trained = {word: 100 if word < 10 else 5 for word in range(30)}
+    there = {word: 5 if word < 10 else 100 for word in range(30)}
+    there[30] = int(new * sum(there.values()))
+    made.rows.words, made.rows.val_words = trained, there
+    made.rows.labels, made.rows.val_labels = dict(trained), {k: n for k, n in there.items() if n}
+    made.rows.train_seen, made.rows.visible = 200, [0.3, 0.3]
+    made.pairings["cross_entropy"].facts["outputs"] = 40
+    known = Case(made, LIMITS)
+    found = {"P02": preprocessing.differs(known), "D04": data.not_representative(known)}
+    assert [code for code, finding in found.items() if finding is not None] == [kind]

@@ -1,10 +1,11 @@
 """Which batch of a loader belongs to a pass: some hand out the next before this one is used."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
+
+from didact.doctor.inputs import tensors_in
 
 KEPT = 3  # batches; a loader that is one ahead needs two
 
@@ -30,17 +31,7 @@ class Batches:
         """The batch that holds these very numbers; else the last, if it came for this update; else None."""
         place = inputs.data_ptr() if inputs is not None else 0
         for age, batch in enumerate(reversed(self.last)):
-            if place and any(tensor.data_ptr() == place for tensor in _tensors(batch)):
+            if place and any(tensor.data_ptr() == place for tensor in tensors_in(batch)):
                 self.ahead = self.ahead or (self.fresh and age > 0)
                 return batch
         return self.last[-1] if self.fresh and not self.ahead else None
-
-
-def _tensors(batch: Any) -> Iterator[Tensor]:
-    parts = batch.values() if isinstance(batch, Mapping) else batch
-    if isinstance(parts, Tensor):
-        yield parts
-    elif isinstance(batch, Mapping | list | tuple):
-        for part in parts:
-            if isinstance(part, Tensor | Mapping | list | tuple):
-                yield from _tensors(part)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from didact.doctor.chart import Chart, Epoch
+from didact.doctor.inputs import Inputs, answer_of, shaped_as
 from didact.doctor.mixture import mixed, weights_of
 from didact.doctor.pace import Pace
 from didact.doctor.passes import Pass, Tally, lax_modules, right_answers, that_count
-from didact.doctor.probes import Inputs, answer_of, shaped_as, untouched
 from didact.doctor.rows import Register
 from didact.doctor.taps import LossCall
+from didact.doctor.untouched import untouched
 
 FEWEST = 20  # different rows that make a validation
 BRIEF = 5  # updates that are an epoch where all rows are in each of them, and each is validated

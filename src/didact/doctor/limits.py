@@ -29,11 +29,14 @@ class Limits:
     small_error: float = 0.03  # standard error of an accuracy
     few_to_validate: int = 20  # different rows
     few_rows: int = 50  # of a validation without classes
+    miscounted: float = 0.15  # of the answers, by which an accuracy that is told may be off
     overlap: float = 0.01
     leak: float = 0.98  # of labels told by one feature
     leak_second: float = 0.9
     leak_share: float = 0.05  # of the features, that may tell alone and count as a leak
     changed: float = 0.2
+    mixed_otherwise: float = 0.19  # of the rows, that would have to be of other classes
+    mixed_a_little: float = 0.1
     noisy: float = 0.06
     two_kinds: float = 1.5  # times the variance of neighbours that agree by chance
     other_split: float = 1.0  # standard deviations that a feature's mean moves

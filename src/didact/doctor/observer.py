@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from didact.doctor.activity import Activity
+from didact.doctor.by_heart import by_heart
 from didact.doctor.chart import Chart, Look
 from didact.doctor.epochs import Epochs
 from didact.doctor.graphs import Graphs
 from didact.doctor.hooks import Hook
+from didact.doctor.inputs import Inputs, answer_of
 from didact.doctor.movement import Movement
 from didact.doctor.newborn import describe, rate_of
 from didact.doctor.objective import Objective
@@ -27,7 +29,7 @@ from didact.doctor.operations import Operations, producer
 from didact.doctor.pace import DENSE, READ, Pace
 from didact.doctor.pairing import guess
 from didact.doctor.passes import Pass, has_modes
-from didact.doctor.probes import Inputs, answer_of, by_heart, probe
+from didact.doctor.probes import probe
 from didact.doctor.reader import Reader, agree
 from didact.doctor.rivals import Rivals
 from didact.doctor.rows import Register

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from didact.doctor.inputs import tensors_in
+
 RECTIFIERS = {"relu", "relu_", "leaky_relu", "leaky_relu_", "relu6", "threshold", "elu", "elu_"}
 SQUASHERS = {"sigmoid", "sigmoid_", "tanh", "tanh_", "hardtanh", "softsign"}
 OTHERS = {"gelu", "silu", "softplus", "softmax", "log_softmax", "mish", "selu", "prelu", "hardswish"}
 ACTIVATIONS = RECTIFIERS | SQUASHERS | OTHERS
 CONVOLUTIONS = {f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3)}
-RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
-NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 VIEWS = (
     *("View", "Squeeze", "Unsqueeze", "Slice", "Select", "Transpose", "Permute", "Reshape", "UnsafeView"),
     *("Expand", "Clone", "ToCopy", "Alias", "T", "Contiguous", "Float", "Index", "Flatten", "Mul0"),
@@ -52,7 +52,7 @@ class Operations(TorchFunctionMode):
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        parts = [t for t in _flat((*args, *kwargs.values())) if isinstance(t, nn.Parameter)]
+        parts = [t for t in tensors_in((*args, *kwargs.values())) if isinstance(t, nn.Parameter)]
         read = tuple(id(t) for t in parts if id(t) in self.known)
         if len(read) < len(parts) and name != "__get__":
             self._meet_strangers(parts)
@@ -84,11 +84,3 @@ def seen_through(node: Any) -> Any:
     while node is not None and kind_of(node) in VIEWS and node.next_functions:
         node = node.next_functions[0][0]
     return node
-
-
-def _flat(values: Iterable[Any]) -> Iterable[Any]:
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from _flat(value)
-        elif isinstance(value, torch.Tensor):
-            yield value

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from didact.doctor.byhand import Comparison
+from didact.doctor.inputs import Inputs
 from didact.doctor.newborn import BATCH_NORMS, DROPOUTS
 from didact.doctor.operations import Operation
-from didact.doctor.probes import Inputs
 
 FEW = 20  # right or wrong ones that are too few for it
 

@@ -7,171 +7,21 @@ shown. A probe that cannot be asked of a model has no answer in the result.
 # B rows, T places of a sequence, F features
 
 import copy
-import io
 import math
-import random
-import sys
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from time import perf_counter
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from didact.doctor.inputs import Inputs, answer_of, shaped_as
 from didact.doctor.operations import producer
 from didact.doctor.taps import LossCall
+from didact.doctor.untouched import untouched
 
 ROWS = 8
-RATES, TRIES, LONGEST = (1e-2, 1e-3, 1e-1), 100, 2.0  # of a batch learned by heart: steps, seconds
 SCALES = (1.0, 100.0)  # a curve that is straight near zero is not straight far away
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """How a model was called: the tensor that matters, and all the rest."""
-
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def tensor(self) -> Tensor | None:
-        """The first tensor of at least one axis, also inside a mapping or a tuple."""
-        return next((v for v in _tensors((*self.args, *self.kwargs.values())) if v.dim()), None)
-
-    @cached_property
-    def parts(self) -> list[Tensor]:
-        """Every tensor that has as many rows as that one."""
-        mine, everything = self.tensor, _tensors((*self.args, *self.kwargs.values()))
-        return [v for v in everything if mine is not None and v.dim() and len(v) == len(mine)]
-
-    @cached_property
-    def rows(self) -> Tensor | None:
-        """One row for each example: a table of several parts, or users and items, side by side."""
-        mine, parts = self.tensor, self.parts
-        if mine is None or len(parts) < 2 or mine.dim() > 2:
-            return mine
-        if mine.dim() == 1:
-            others = [v for v in parts if v.shape == mine.shape]
-            return torch.stack([v.to(mine.dtype) for v in others], 1) if len(others) > 1 else mine
-        columns = [v for v in parts if v.dim() == 2 and (v is mine or len(v) != v.shape[1])]  # nor a graph
-        apart = len({v.shape for v in columns}) == len(columns)  # a mask has the shape of what it masks
-        if len(columns) < 2 or not apart or not any(v.is_floating_point() for v in columns):
-            return mine
-        return torch.cat([v.detach().float() for v in columns], 1)
-
-    def identity(self, but: Collection[int] = ()) -> Tensor | None:
-        """All that tells one example from another, (B, ...); ``but``: places of parts that do not."""
-        mine, parts = self.rows, [v for k, v in enumerate(self.parts) if k not in but]
-        if mine is None or len(parts) < 2 or mine.dim() < 2 or mine is not self.tensor:
-            return mine
-        return torch.cat([v.detach().reshape(len(v), -1).double() for v in parts], 1)
-
-    def apart(self) -> "Inputs":
-        """The same call with copies of its tensors: the loop may write over them."""
-        copy = self
-        for each in _tensors((*self.args, *self.kwargs.values())):
-            copy = copy.having(each.detach().clone(), each)
-        return copy
-
-    @property
-    def numbers(self) -> int:
-        """How many there are in its tensors."""
-        return sum(each.numel() for each in _tensors((*self.args, *self.kwargs.values())))
-
-    def having(self, other: Tensor, place: Tensor | None = None) -> "Inputs":
-        """The same call with another tensor in its place, or in that of one of the others."""
-        mine = self.tensor if place is None else place
-        kwargs = {k: _exchanged(v, mine, other) for k, v in self.kwargs.items()}
-        return replace(self, args=tuple(_exchanged(v, mine, other) for v in self.args), kwargs=kwargs)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value] if value.layout is torch.strided else []  # a sparse one is a graph, and no rows
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return [tensor for part in parts for tensor in _tensors(part)]
-
-
-def _exchanged(value: Any, mine: Tensor | None, other: Tensor) -> Any:
-    """A value with one tensor in place of another, wherever that is in it."""
-    if value is mine:
-        return other
-    if isinstance(value, Mapping):
-        return {name: _exchanged(part, mine, other) for name, part in value.items()}
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return type(value)(_exchanged(part, mine, other) for part in value)
-    return value
-
-
-def answer_of(output: Any) -> Tensor | None:
-    """The tensor of an output that a loss would take: its ``logits``, or the first of floating point."""
-    if isinstance(output, Tensor):
-        return output if output.is_floating_point() else None
-    if isinstance(output, Mapping):
-        if isinstance(output.get("logits"), Tensor):
-            return output["logits"]
-        output = tuple(output.values())
-    if isinstance(output, list | tuple):
-        return next((found for found in map(answer_of, output) if found is not None and found.dim()), None)
-    return None
-
-
-def places_of(output: Any) -> set[int]:
-    """Where the numbers of all tensors of an output lie."""
-    return {tensor.data_ptr() for tensor in _tensors(output)}
-
-
-def shaped_as(answer: Tensor, given: Tensor) -> Tensor:
-    """An answer in the shape that a loss was given it in: flattened, squeezed, or with the classes second.
-
-    Raises:
-        ValueError: It was none of these.
-    """
-    if answer.shape == given.shape:
-        return answer
-    if answer.dim() > 2 and answer.movedim(-1, 1).shape == given.shape:
-        return answer.movedim(-1, 1)
-    squeezed = [n for n in answer.shape if n > 1] == [n for n in given.shape if n > 1]
-    if squeezed or (answer.numel() == given.numel() and answer.shape[-1] == given.shape[-1]):
-        return answer.reshape(given.shape)
-    raise ValueError(f"an answer of {tuple(answer.shape)} for a loss of {tuple(given.shape)}")
-
-
-class _Hushed(io.TextIOBase):
-    """A screen on which this thread writes nothing, and all others what they like."""
-
-    def __init__(self, screen: Any):
-        self.screen, self.owner = screen, threading.get_ident()
-
-    def write(self, text: str) -> int:
-        """To the screen, unless it is ours."""
-        return len(text) if threading.get_ident() == self.owner else int(self.screen.write(text))
-
-    def flush(self) -> None:
-        """The screen."""
-        self.screen.flush()
-
-
-@contextmanager
-def untouched() -> Iterator[None]:
-    """Leave every random number generator as it was, and the screen."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's own generator
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    told, sys.stdout = sys.stdout, _Hushed(sys.stdout)
-    hushed = sys.stdout
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            if sys.stdout is hushed:
-                sys.stdout = told
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
 
 
 def probe(
@@ -449,49 +299,6 @@ class _Asking:
         by_place = gradient.double().pow(2).sum(-1).mean(1 - axis).sqrt()
         last = answer.dim() == 2 and len(answer) == self.x.shape[1 - axis]
         return {"memory": by_place.tolist(), "answers last": last}
-
-
-def by_heart(model: nn.Module, inputs: Inputs, call: LossCall) -> float | None:
-    """What is left of the loss of one batch that a copy tried to learn by heart, at the best of three rates.
-
-    Args:
-        model: As it is now; it is copied.
-        inputs: One batch.
-        call: The loss that was computed of it, which knows the targets.
-
-    Returns:
-        The smallest loss; None where the model cannot be copied or asked alone, or where two seconds were not
-        enough to tell.
-    """
-    best, until = math.inf, perf_counter() + LONGEST
-    with untouched(), suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.enable_grad():
-        for rate in RATES:
-            twin = copy.deepcopy(model).train()
-            best = min(best, _learned(twin, inputs, call, rate, until))
-    told = math.isfinite(best) and (perf_counter() < until or best < 0.5 * float(call.value.mean()))
-    return best if told else None
-
-
-def _learned(twin: nn.Module, inputs: Inputs, call: LossCall, rate: float, until: float) -> float:
-    """The smallest loss on the way, by Adam (Kingma and Ba 2015) written out: no optimizer is heard."""
-    weights = [p for p in twin.parameters() if p.requires_grad]
-    means, squares = ([torch.zeros_like(p) for p in weights] for _ in range(2))
-    best = math.inf
-    for step in range(1, TRIES + 1):
-        answer = answer_of(twin(*inputs.args, **inputs.kwargs))
-        if answer is None or perf_counter() > until:
-            break
-        loss = call.again(shaped_as(answer, call.given), call.target).mean()
-        best = min(best, float(loss.detach())) if torch.isfinite(loss) else best
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-        with torch.no_grad():
-            for weight, gradient, mean, square in zip(weights, gradients, means, squares, strict=True):
-                if gradient is not None:
-                    mean.lerp_(gradient, 0.1)
-                    square.lerp_(gradient**2, 0.01)
-                    size = (square / (1 - 0.99**step)).sqrt_().add_(1e-8)
-                    weight.addcdiv_(mean, size, value=-rate / (1 - 0.9**step))
-    return best
 
 
 def _is_told(part: Tensor, targets: Tensor | None) -> bool:

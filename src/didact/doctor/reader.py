@@ -11,9 +11,9 @@ from torch import Tensor
 from didact.doctor.batches import Batches
 from didact.doctor.chart import Chart
 from didact.doctor.epochs import Epochs
+from didact.doctor.inputs import Inputs, places_of
 from didact.doctor.pairing import CLASSES
 from didact.doctor.passes import Pass, Tally, right_answers, targets_in, that_count
-from didact.doctor.probes import Inputs, places_of
 from didact.doctor.rows import Register, fingerprints
 from didact.doctor.taps import LossCall
 from didact.doctor.update import Update

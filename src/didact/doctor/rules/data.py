@@ -160,7 +160,7 @@ def steady_gap(case: Case) -> Finding | None:
 
 def of_another_kind(case: Case) -> Finding | None:
     """D04: the rows of validation lie elsewhere than those of training, and are not answered as well."""
-    random = case.game or changed_at_random(case) or mixed_otherwise(case, 0.1)
+    random = case.game or changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
     apart = unlike(case) if not random else None
     last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
     known = case.at.known * case.baseline if case.sure else 0.0  # it hardly matters

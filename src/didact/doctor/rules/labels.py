@@ -246,7 +246,7 @@ def _labelled_better(case: Case) -> Finding | None:
     accuracies = [(e.val_accuracy, e.train_accuracy) for e in case.chart.epochs]
     pairs = [(val, train) for (val, _), (_, train) in pairwise(accuracies) if math.isfinite(val + train)][:8]
     rows = max((e.val_rows for e in case.chart.epochs), default=0)
-    if len(pairs) < 3 or not rows or mixed_otherwise(case) or _merely_hard(case):
+    if len(pairs) < 3 or not rows or mixed_otherwise(case) > case.at.mixed_otherwise or _merely_hard(case):
         return None
     enough = max(0.12 + 0.2 * case.chart.dropout, 2 * math.sqrt(0.25 / rows))
     better = [val - train for val, train in pairs if val - train > enough]

@@ -177,14 +177,14 @@ def _new_later(case: Case) -> float:
     return different / seen if seen >= 100 else 0.0
 
 
-def mixed_otherwise(case: Case, most: float = 0.19) -> bool:
-    """Whether the classes of validation have other shares than those of training, by more than so many."""
+def mixed_otherwise(case: Case) -> float:
+    """The share of validation rows that would have to be of other classes, to be mixed like training."""
     labels, others = case.chart.rows.labels, case.chart.rows.val_labels
     total, there = sum(labels.values()), sum(others.values())
     if not total or not there:
-        return False
+        return 0.0
     names = labels.keys() | others.keys()
-    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2 > most
+    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2
 
 
 def changed_at_random(case: Case) -> bool:

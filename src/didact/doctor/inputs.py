@@ -1,0 +1,123 @@
+"""How a model was called and what it gave: the tensors in both, wherever they are."""
+
+# B rows
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How a model was called: the tensor that matters, and all the rest."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def tensor(self) -> Tensor | None:
+        """The first tensor of at least one axis, also inside a mapping or a tuple."""
+        return next((v for v in tensors_in((*self.args, *self.kwargs.values())) if v.dim()), None)
+
+    @cached_property
+    def parts(self) -> list[Tensor]:
+        """Every tensor that has as many rows as that one."""
+        mine, everything = self.tensor, tensors_in((*self.args, *self.kwargs.values()))
+        return [v for v in everything if mine is not None and v.dim() and len(v) == len(mine)]
+
+    @cached_property
+    def rows(self) -> Tensor | None:
+        """One row for each example: a table of several parts, or users and items, side by side."""
+        mine, parts = self.tensor, self.parts
+        if mine is None or len(parts) < 2 or mine.dim() > 2:
+            return mine
+        if mine.dim() == 1:
+            others = [v for v in parts if v.shape == mine.shape]
+            return torch.stack([v.to(mine.dtype) for v in others], 1) if len(others) > 1 else mine
+        columns = [v for v in parts if v.dim() == 2 and (v is mine or len(v) != v.shape[1])]  # nor a graph
+        apart = len({v.shape for v in columns}) == len(columns)  # a mask has the shape of what it masks
+        if len(columns) < 2 or not apart or not any(v.is_floating_point() for v in columns):
+            return mine
+        return torch.cat([v.detach().float() for v in columns], 1)
+
+    def identity(self, but: Collection[int] = ()) -> Tensor | None:
+        """All that tells one example from another, (B, ...); ``but``: places of parts that do not."""
+        mine, parts = self.rows, [v for k, v in enumerate(self.parts) if k not in but]
+        if mine is None or len(parts) < 2 or mine.dim() < 2 or mine is not self.tensor:
+            return mine
+        return torch.cat([v.detach().reshape(len(v), -1).double() for v in parts], 1)
+
+    def apart(self) -> "Inputs":
+        """The same call with copies of its tensors: the loop may write over them."""
+        copy = self
+        for each in tensors_in((*self.args, *self.kwargs.values())):
+            copy = copy.having(each.detach().clone(), each)
+        return copy
+
+    @property
+    def numbers(self) -> int:
+        """How many there are in its tensors."""
+        return sum(each.numel() for each in tensors_in((*self.args, *self.kwargs.values())))
+
+    def having(self, other: Tensor, place: Tensor | None = None) -> "Inputs":
+        """The same call with another tensor in its place, or in that of one of the others."""
+        mine = self.tensor if place is None else place
+        kwargs = {k: _exchanged(v, mine, other) for k, v in self.kwargs.items()}
+        return replace(self, args=tuple(_exchanged(v, mine, other) for v in self.args), kwargs=kwargs)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors of a value, also inside mappings, lists and tuples; not sparse ones."""
+    if isinstance(value, Tensor):
+        return [value] if value.layout is torch.strided else []  # a sparse one is a graph, and no rows
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [tensor for part in parts for tensor in tensors_in(part)]
+
+
+def _exchanged(value: Any, mine: Tensor | None, other: Tensor) -> Any:
+    """A value with one tensor in place of another, wherever that is in it."""
+    if value is mine:
+        return other
+    if isinstance(value, Mapping):
+        return {name: _exchanged(part, mine, other) for name, part in value.items()}
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(_exchanged(part, mine, other) for part in value)
+    return value
+
+
+def answer_of(output: Any) -> Tensor | None:
+    """The tensor of an output that a loss would take: its ``logits``, or the first of floating point."""
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() else None
+    if isinstance(output, Mapping):
+        if isinstance(output.get("logits"), Tensor):
+            return output["logits"]
+        output = tuple(output.values())
+    if isinstance(output, list | tuple):
+        return next((found for found in map(answer_of, output) if found is not None and found.dim()), None)
+    return None
+
+
+def places_of(output: Any) -> set[int]:
+    """Where the numbers of all tensors of an output lie."""
+    return {tensor.data_ptr() for tensor in tensors_in(output)}
+
+
+def shaped_as(answer: Tensor, given: Tensor) -> Tensor:
+    """An answer in the shape that a loss was given it in: flattened, squeezed, or with the classes second.
+
+    Raises:
+        ValueError: It was none of these.
+    """
+    if answer.shape == given.shape:
+        return answer
+    if answer.dim() > 2 and answer.movedim(-1, 1).shape == given.shape:
+        return answer.movedim(-1, 1)
+    squeezed = [n for n in answer.shape if n > 1] == [n for n in given.shape if n > 1]
+    if squeezed or (answer.numel() == given.numel() and answer.shape[-1] == given.shape[-1]):
+        return answer.reshape(given.shape)
+    raise ValueError(f"an answer of {tuple(answer.shape)} for a loss of {tuple(given.shape)}")
