@@ -20,6 +20,8 @@ class Limits:
     # data and labels
     majority: float = 0.8
     one_answer: float = 0.8  # of the rows of other classes, that the largest class is answered for
+    too_many: float = 0.2  # of the validation rows, by which its answers outnumber it
+    rare: float = 0.95  # of the rows, that leave the other of two classes rare
     ordered: float = 0.5  # of the way from chance to all alike
     unseen_share: float = 0.005
     new_words: float = 0.05  # of the words to be told, that training never had
@@ -33,6 +35,9 @@ class Limits:
     overlap: float = 0.01
     leak: float = 0.98  # of labels told by one feature
     leak_second: float = 0.9
+    leak_all: float = 0.998  # of labels, that are as good as all,
+    leak_next: float = 0.95  # then the next may tell so many
+    leak_words: float = 0.5  # correlation of labels with what the other words say of them
     leak_share: float = 0.05  # of the features, that may tell alone and count as a leak
     changed: float = 0.2
     mixed_otherwise: float = 0.19  # of the rows, that would have to be of other classes

@@ -10,7 +10,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import dead, too_small
-from didact.doctor.rules.neighbours import told_by_each
+from didact.doctor.rules.neighbours import told_by_each, told_by_words
 from didact.doctor.rules.optimisation import vanishing
 from didact.doctor.rules.preprocessing import changed_at_random, mixed_otherwise, unlike
 
@@ -36,9 +36,14 @@ def majority(case: Case) -> Finding | None:
         return None
     label, share = max(((k, n / total) for k, n in counts.items()), key=lambda pair: pair[1])
     answered = votes[label] / sum(votes) if label < len(votes) else 0.0
-    if share < case.at.majority or 1 - answered > (1 - case.at.one_answer) * (1 - share) or case.game:
+    if share < case.at.majority or case.game:
         return None
-    if case.broken or case.rose or any(rule(case) for rule in (dead, too_small, vanishing, too_regular)):
+    gets_all = 1 - answered <= (1 - case.at.one_answer) * (1 - share)
+    if not gets_all and (places or not _preferred(case, label, share, answered)):
+        return None
+    if case.broken or case.rose or any(rule(case) for rule in (too_small, vanishing, too_regular)):
+        return None
+    if share < case.at.rare and dead(case):
         return None
     return Finding(
         "D02",
@@ -55,6 +60,23 @@ def majority(case: Case) -> Finding | None:
             "values": {str(k): counts[k] for k in sorted(counts)},
         },
     )
+
+
+def _preferred(case: Case, label: int, share: float, answered: float) -> bool:
+    """Whether validation holds far fewer rows of the largest class than it is answered, or the rare are missed."""
+    there = case.chart.rows.val_labels
+    rows, right = sum(there.values()), case.val_accuracy
+    if not rows or not math.isfinite(right):
+        return False
+    true = there.get(label, 0) / rows
+    if right < case.at.majority and answered - true > case.at.too_many:
+        return True
+    if share < case.at.rare or len(case.chart.rows.labels.keys() | there.keys()) != 2:
+        return False
+    validated = max(e.val_rows for e in case.chart.epochs)
+    found = (right - 1 + (1 - true) + (1 - answered)) / 2  # rare ones that are answered so, of all rows
+    enough = (1 - true) * validated >= 5 or (1 - share) * len(case.chart.rows.train) < case.at.few_each
+    return enough and 0 < true < 1 and found <= 0.5 * (1 - true)
 
 
 def sorted_batches(case: Case) -> Finding | None:
@@ -243,20 +265,23 @@ def _never_alike(rows: Rows) -> bool:
 
 
 def leak(case: Case) -> Finding | None:
-    """D07: one feature alone tells the label."""
+    """D07: one feature alone tells the label; of words, which may be asked for one, beside others that tell it too."""
     rows = case.chart.rows
     x, y = rows.inputs, rows.targets
-    if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y) or rows.tokens:
+    if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y):
         return None
     told = told_by_each(rows, rows.integer or _is_class(y))
     if told is None:
         return None
-    order = np.argsort(-told)
-    telling = int((told >= case.at.leak).sum())
-    if not 1 <= telling <= max(1, case.at.leak_share * len(told)):
+    _, different = np.unique(x, axis=1, return_index=True)  # a channel may be the same at all places
+    order = different[np.argsort(-told[different], kind="stable")]
+    telling = int((told[order] >= case.at.leak).sum())
+    if not 1 <= telling <= max(1, case.at.leak_share * len(order)) or telling == len(order):
         return None
     best, second = float(told[order[0]]), float(told[order[telling]])
-    if second > case.at.leak_second:
+    if second > (case.at.leak_second if best < case.at.leak_all else case.at.leak_next):
+        return None
+    if rows.tokens and (telling > 1 or told_by_words(rows, int(order[0])) < case.at.leak_words):
         return None
     evidence = {"told by this feature alone": best, "by the best of the others": second, "rows": len(x)}
     evidence |= {"features like that": telling} if telling > 1 else {}

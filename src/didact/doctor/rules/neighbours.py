@@ -15,6 +15,7 @@ K = 5
 FEWEST = 60
 MOST = 64  # quantities of a row
 CLASSES = 20  # that are told apart by one line each
+WORDS = 2000  # that may be there or not
 
 
 def neighbours(rows: Rows) -> np.ndarray | None:
@@ -82,6 +83,18 @@ def told_by_all(rows: Rows) -> float:
     if x is None or y is None or y.size != len(y) or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return 0.0
     return _told_together(x.tobytes(), x.shape, y.reshape(-1).tobytes(), y.dtype.str, rows.integer)
+
+
+def told_by_words(rows: Rows, but: int) -> float:
+    """The same of rows of words, by which words are there at all places but one."""
+    x, y = rows.inputs, rows.targets
+    if x is None or y is None or y.size != len(y):
+        return 0.0
+    others = np.delete(x, but, axis=1)
+    there = np.stack([(others == word).any(1) for word in np.unique(others)[:WORDS]], 1).astype(np.float32)
+    return _told_together(
+        there.tobytes(), there.shape, y.reshape(-1).tobytes(), y.dtype.str, rows.integer
+    )
 
 
 @lru_cache(maxsize=4)
