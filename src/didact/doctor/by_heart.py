@@ -3,7 +3,7 @@
 import copy
 import math
 from contextlib import suppress
-from time import perf_counter
+from time import thread_time
 
 import torch
 from torch import nn
@@ -27,12 +27,12 @@ def by_heart(model: nn.Module, inputs: Inputs, call: LossCall) -> float | None:
         The smallest loss; None where the model cannot be copied or asked alone, or where two seconds were not
         enough to tell.
     """
-    best, until = math.inf, perf_counter() + LONGEST
+    best, until = math.inf, thread_time() + LONGEST
     with untouched(), suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.enable_grad():
         for rate in RATES:
             twin = copy.deepcopy(model).train()
             best = min(best, _learned(twin, inputs, call, rate, until))
-    told = math.isfinite(best) and (perf_counter() < until or best < 0.5 * float(call.value.mean()))
+    told = math.isfinite(best) and (thread_time() < until or best < 0.5 * float(call.value.mean()))
     return best if told else None
 
 
@@ -43,7 +43,7 @@ def _learned(twin: nn.Module, inputs: Inputs, call: LossCall, rate: float, until
     best = math.inf
     for step in range(1, TRIES + 1):
         answer = answer_of(twin(*inputs.args, **inputs.kwargs))
-        if answer is None or perf_counter() > until:
+        if answer is None or thread_time() > until:
             break
         loss = call.again(shaped_as(answer, call.given), call.target).mean()
         best = min(best, float(loss.detach())) if torch.isfinite(loss) else best

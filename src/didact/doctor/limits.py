@@ -45,6 +45,7 @@ class Limits:
     noisy: float = 0.06
     two_kinds: float = 1.5  # times the variance of neighbours that agree by chance
     other_split: float = 1.0  # standard deviations that a feature's mean moves
+    hardly_seen: float = 0.5  # of what is known of validation, that the loss of training shows
     surer: float = 0.66  # of all pairs of a right and a wrong answer
     told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0

@@ -97,7 +97,7 @@ PROOF = {"D01", "D03", "D04", "L01", "L03", "L05", "P02", "A03", "A04", "A05", "
 
 
 # What would be proof by itself, but follows from these.
-EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03": {"D05"}}
+EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03": {"D05"}, "L04": {"D05"}}
 # Asked where nothing else was found.
 LAST: Sequence[tuple[str, Rule]] = (
     ("A06", layers.bag_of_words),
@@ -106,6 +106,7 @@ LAST: Sequence[tuple[str, Rule]] = (
     ("A07", layers.cannot_learn_a_batch),
     ("L02", labels.only_by_heart),
     ("L02", labels.never_carried_over),
+    ("L04", labels.never_as_good),
     ("O01", optimisation.perhaps_too_high),
 )
 
@@ -125,7 +126,7 @@ def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | No
     found: list[Finding] = []
     errors = list(chart.errors)
     for code, rule in [*RULES.items(), *LAST]:
-        if (code, rule) in LAST and any(finding.severity != "hint" for finding in found):
+        if (code, rule) in LAST and any(_explains_much(finding) for finding in found):
             continue
         try:
             with np.errstate(all="ignore"):  # data that is not finite is judged like all other
@@ -136,6 +137,11 @@ def conclude(chart: Chart, limits: Limits = LIMITS, seen: Mapping[str, int] | No
         if finding:
             found.append(_complete(finding, (seen or {}).get(code, chart.step)))
     return [*_ranked(found), *([_own(errors)] if errors else [])]
+
+
+def _explains_much(finding: Finding) -> bool:
+    """Whether nobody needs to be asked for more: a validation that is better is itself to be explained."""
+    return finding.severity != "hint" and finding.code != "D05"
 
 
 def _complete(finding: Finding, step: int) -> Finding:

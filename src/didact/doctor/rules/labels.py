@@ -246,9 +246,11 @@ def _labelled_better(case: Case) -> Finding | None:
     accuracies = [(e.val_accuracy, e.train_accuracy) for e in case.chart.epochs]
     pairs = [(val, train) for (val, _), (_, train) in pairwise(accuracies) if math.isfinite(val + train)][:8]
     rows = max((e.val_rows for e in case.chart.epochs), default=0)
-    if len(pairs) < 3 or not rows or mixed_otherwise(case) > case.at.mixed_otherwise or _merely_hard(case):
+    if len(pairs) < 3 or not rows or _merely_hard(case):
         return None
+    otherwise = mixed_otherwise(case)  # of a difference in accuracy that explains at most its own size
     enough = max(0.12 + 0.2 * case.chart.dropout, 2 * math.sqrt(0.25 / rows))
+    enough = max(enough, otherwise if otherwise > case.at.mixed_otherwise else 0.0)
     better = [val - train for val, train in pairs if val - train > enough]
     best = max(val for val, _ in accuracies if math.isfinite(val))
     by_heart = case.left < 0.5 and case.val_accuracy < best - 0.08
@@ -287,6 +289,31 @@ def _wrong_and_sure(case: Case) -> Finding | None:
         "surer of a right answer than of a wrong one": surer,
         "healthy": f"above {case.at.surer:g}",
         "training accuracy": case.accuracy,
+    }
+    return Finding("L04", "warning", evidence)
+
+
+def never_as_good(case: Case) -> Finding | None:
+    """L04: nothing else is found; what is known of validation never shows in the loss of training.
+
+    Its right answers are no surer than its wrong ones: a row is not hard, its label is another.
+    """
+    unknown = not (case.sure and math.isfinite(case.val_accuracy) and math.isfinite(case.chance))
+    if unknown or case.game or not case.classes or not case.long_enough or case.chart.dropout > 0.5:
+        return None
+    late = [e.val_accuracy for e in case.chart.epochs if math.isfinite(e.val_accuracy)][-3:]
+    validated = float(np.median(late))
+    knows = (validated - case.chance) / (1 - case.chance)
+    known = [surer for _, surer, _ in case.chart.surer if math.isfinite(surer)][-3:]
+    if len(known) < 3 or len(late) < 3 or knows < 0.25 or validated < case.accuracy + 0.15:
+        return None
+    if not 1 - case.left < case.at.hardly_seen * knows or float(np.median(known)) > case.at.surer - 0.04:
+        return None
+    evidence = {
+        "validation accuracy": validated,
+        "training accuracy": case.accuracy,
+        "training loss left of ignorance": case.left,
+        "surer of a right answer than of a wrong one": float(np.median(known)),
     }
     return Finding("L04", "warning", evidence)
 
