@@ -202,12 +202,13 @@ def not_in_optimizer(case: Case) -> Finding | None:
 
 
 def vanishing(case: Case) -> Finding | None:
-    """O07: the first layers hear almost nothing of the loss."""
-    ordered = _in_order(case)
-    if len(ordered) < 4 or not case.stuck:
+    """O07: the first layers hear almost nothing of the loss, until something is learned after all."""
+    ordered, until = _in_order(case), _waited(case)
+    late = 0.6 * case.updates < until < math.inf and not case.game and not case.good()
+    if len(ordered) < 4 or not (case.stuck or late):
         return None
     shares = []
-    for look in case.chart.looks:
+    for look in (look for look in case.chart.looks if look.step < min(until, case.at.early)):
         relative = [look.gradient[i] / max(look.weight[i], 1e-12) for i in ordered]
         if all(math.isfinite(r) for r in relative) and relative[-1] > 0:
             shares.append(max(relative[0], 1e-30) / relative[-1])
@@ -228,6 +229,12 @@ def vanishing(case: Case) -> Finding | None:
         "log": True,
     }
     return Finding("O07", "critical", evidence, names[0], picture=picture)
+
+
+def _waited(case: Case) -> float:
+    """Updates until the loss falls plainly below the cost of ignorance; infinity where it never does."""
+    below = np.flatnonzero(case.smooth < case.at.stuck * case.baseline)
+    return float(below[0]) if case.sure and len(below) else math.inf
 
 
 def exploding(case: Case) -> Finding | None:
