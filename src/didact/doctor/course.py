@@ -256,6 +256,17 @@ class Case:
         last = [value for _, value in self.chart.accuracy[-20:]]
         return sum(last) / len(last) if last else math.nan
 
+    @cached_property
+    def relates(self) -> bool:
+        """Whether rows were answered better than by chance when they were first met: labels go with inputs."""
+        chart, first = self.chart, self.chart.epochs[0].step if self.chart.epochs else 0
+        met = [right for step, right in chart.accuracy if first / 2 <= step < first]
+        if not met or not chart.rows.train_seen or not math.isfinite(self.chance):
+            return False
+        rows = len(met) * chart.rows.train_seen / len(chart.accuracy)
+        error = math.sqrt(self.chance * (1 - self.chance) / rows)
+        return sum(met) / len(met) > self.chance + max(4 * error, 0.05)
+
     @property
     def gap(self) -> float:
         """Accuracy in training minus in validation, at the end; a kept batch stands for training at worst."""

@@ -72,6 +72,8 @@ def unrelated(case: Case) -> Finding | None:
         return None  # a straight line through the features tells something
     if near is not None and hard_augmentation(case) is not None:
         return None  # what neighbours tell is drowned
+    if case.relates and not rows.visible:  # at a place of a text one word is likelier than at others
+        return None
     if near is None or rows.targets is None:
         return _only_memory(case)
     own = rows.targets.reshape(len(rows.targets), -1)

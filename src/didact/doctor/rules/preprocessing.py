@@ -53,7 +53,7 @@ def differs(case: Case) -> Finding | None:
     if moments is not None and _always_new(case):  # noise widens, and moves no mean
         moved = moments["share of features whose mean moved"] > case.at.shifted_share
         moments = moments if moved and _far_apart(moments) else None
-    apart = _new_words(case) or moments
+    apart = _new_words(case) or _never_understood(case) or moments
     scored = any(math.isfinite(e.val_loss) or math.isfinite(e.val_accuracy) for e in case.chart.epochs)
     late = case.val_losses[-1] if case.val_losses and case.sure else 0.0
     known = late < case.at.known * case.baseline
@@ -70,22 +70,49 @@ def _far_apart(apart: Mapping[str, Any]) -> bool:
 
 def _new_words(case: Case) -> dict[str, Any] | None:
     """Tokens of validation that training never had, or that are frequent where others were."""
-    rows = case.chart.rows
-    total, there = sum(rows.words.values()), sum(rows.val_words.values())
-    if len(rows.words) < 20 or not there:
+    rows, frequent = case.chart.rows, _frequent_elsewhere(case)
+    if frequent is None:
         return None
-    unknown = sum(times for word, times in rows.val_words.items() if word not in rows.words) / there
+    apart, noise = frequent
+    new = sum(times for word, times in rows.val_words.items() if word not in rows.words)
+    unknown = new / sum(rows.val_words.values())
     if unknown > case.at.unknown:
         return {"tokens of validation that training never had": unknown}
-    words = rows.words.keys() | rows.val_words.keys()
-    pairs = [(rows.words.get(word, 0) / total, rows.val_words.get(word, 0) / there) for word in words]
-    apart = sum(abs(a - b) for a, b in pairs) / 2
-    noise = sum(math.sqrt(a * (1 / total + 1 / there)) for a, _ in pairs) / 2
     if apart < case.at.other_words + 3 * noise or case.good() or case.classes > 200:
         return None
     if unknown > case.at.new_words:  # numbered alike, and of another kind
         return None
     return {"share of tokens that are frequent where others were": apart, "by chance": noise}
+
+
+def _never_understood(case: Case) -> dict[str, Any] | None:
+    """Words that are told from the first time on in training, and never in validation, which has other ones often."""
+    known = [e.val_accuracy for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.val_rows >= 100]
+    frequent = _frequent_elsewhere(case)
+    if frequent is None or len(known) < 3 or not case.relates or case.accuracy < case.chance + 0.2:
+        return None
+    apart, noise = frequent
+    error = math.sqrt(case.chance * (1 - case.chance) / max(e.val_rows for e in case.chart.epochs))
+    if apart < 2 * noise or max(known) > case.chance + 3 * error:
+        return None
+    return {
+        "best validation accuracy": max(known),
+        "share of the largest class": case.chance,
+        "share of tokens that are frequent where others were": apart,
+        "by chance": noise,
+    }
+
+
+def _frequent_elsewhere(case: Case) -> tuple[float, float] | None:
+    """The share of tokens that would have to be others to be as frequent as in training, and that by chance."""
+    rows = case.chart.rows
+    total, there = sum(rows.words.values()), sum(rows.val_words.values())
+    if len(rows.words) < 20 or not there:
+        return None
+    words = rows.words.keys() | rows.val_words.keys()
+    pairs = [(rows.words.get(word, 0) / total, rows.val_words.get(word, 0) / there) for word in words]
+    noise = sum(math.sqrt(a * (1 / total + 1 / there)) for a, _ in pairs) / 2
+    return sum(abs(a - b) for a, b in pairs) / 2, noise
 
 
 def _moments_apart(case: Case) -> dict[str, Any] | None:
