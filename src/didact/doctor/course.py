@@ -257,15 +257,21 @@ class Case:
         return sum(last) / len(last) if last else math.nan
 
     @cached_property
-    def relates(self) -> bool:
-        """Whether rows were answered better than by chance when they were first met: labels go with inputs."""
+    def at_first_sight(self) -> tuple[float, float]:
+        """Accuracy of training rows that are met for the first time, late in the first epoch, and how many."""
         chart, first = self.chart, self.chart.epochs[0].step if self.chart.epochs else 0
         met = [right for step, right in chart.accuracy if first / 2 <= step < first]
-        if not met or not chart.rows.train_seen or not math.isfinite(self.chance):
+        if not met or not chart.rows.train_seen:
+            return math.nan, 0.0
+        return sum(met) / len(met), len(met) * chart.rows.train_seen / len(chart.accuracy)
+
+    @property
+    def relates(self) -> bool:
+        """Whether rows were answered better than by chance when they were first met: labels go with inputs."""
+        right, rows = self.at_first_sight
+        if not rows or not math.isfinite(self.chance):
             return False
-        rows = len(met) * chart.rows.train_seen / len(chart.accuracy)
-        error = math.sqrt(self.chance * (1 - self.chance) / rows)
-        return sum(met) / len(met) > self.chance + max(4 * error, 0.05)
+        return right > self.chance + max(4 * math.sqrt(self.chance * (1 - self.chance) / rows), 0.05)
 
     @property
     def gap(self) -> float:

@@ -53,6 +53,7 @@ class Limits:
     moments: float = 2.0
     shift: float = 0.5  # standard deviations
     unknown: float = 0.3  # of the tokens of validation
+    few_words: int = 10
     other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
     tried: int = 5  # epochs

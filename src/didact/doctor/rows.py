@@ -98,8 +98,8 @@ class Register:
         """Each row and its target: were they seen together before?"""
         if targets.numel() == len(prints):
             self._compare(prints, targets.reshape(-1).tolist())
-        elif targets.dim() == 2 and targets.shape[1] < 65 and bool((targets == targets.round()).all()):
-            self._compare(prints, fingerprints(targets))  # several labels
+        else:
+            self._compare(prints, fingerprints(targets))  # several labels, or quantities
         if inputs is None:
             return
         if self.count < SAMPLE and len(self.kept) < SAMPLE:

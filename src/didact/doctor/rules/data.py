@@ -8,11 +8,11 @@ from didact.doctor.chart import Rows
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
-from didact.doctor.rules.generalisation import too_regular
+from didact.doctor.rules.generalisation import modes_differ, too_regular, trains_in_evaluation
 from didact.doctor.rules.layers import dead, too_small
 from didact.doctor.rules.neighbours import told_by_each, told_by_words
 from didact.doctor.rules.optimisation import vanishing
-from didact.doctor.rules.preprocessing import changed_at_random, mixed_otherwise, unlike
+from didact.doctor.rules.preprocessing import changed_at_random, differs, mixed_otherwise, unlike
 
 
 def not_finite(case: Case) -> Finding | None:
@@ -120,7 +120,7 @@ def not_representative(case: Case) -> Finding | None:
     if never and rows.train_seen >= 500:
         known = {"labels in training": sum(n > 0 for n in rows.columns.values()), "never on": len(never)}
         return Finding("D04", "critical", known, f"label {never[0]}: never met in training")
-    if (found := _split_along_a_feature(case)) is not None:
+    if (found := _split_along_a_feature(case) or _never_as_at_first_sight(case)) is not None:
         return found
     if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
         return None
@@ -157,6 +157,23 @@ def _split_along_a_feature(case: Case) -> Finding | None:
     return Finding("D04", "critical", evidence, f"feature {column}")
 
 
+def _never_as_at_first_sight(case: Case) -> Finding | None:
+    """Validation is never answered as well as rows of training were when they were first met: others, not more."""
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.val_rows]
+    right, rows = case.at_first_sight
+    random = case.game or changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
+    if random or len(known) < 3 or not case.relates or case.unstable or case.lost:
+        return None
+    if any(rule(case) for rule in (sorted_batches, differs, modes_differ, trains_in_evaluation)):
+        return None
+    best = max(e.val_accuracy for e in known)
+    error = math.sqrt(0.25 / rows + 0.25 / known[-1].val_rows)
+    if best > right - max(4 * error, case.at.gap):
+        return None
+    evidence = {"accuracy of training rows at first sight": right, "best of validation": best, "error": error}
+    return Finding("D04", "critical", evidence)
+
+
 def steady_gap(case: Case) -> Finding | None:
     """D04: training is answered, validation is not, and neither gets worse: too few rows, or others."""
     known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy)]
@@ -187,6 +204,8 @@ def of_another_kind(case: Case) -> Finding | None:
     last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
     known = case.at.known * case.baseline if case.sure else 0.0  # it hardly matters
     as_well = last is not None and last.val_loss < max(1.3 * last.train_loss, known)
+    if case.left < 0.75 and last is not None and last.val_loss > 0.95 * case.baseline:
+        as_well = False  # of validation nothing is known
     if apart is None or as_well or (math.isfinite(case.val_accuracy) and case.good(0.9)):
         return None
     if last is None and len(case.chart.rows.train) > 0.9 * case.chart.rows.train_seen:

@@ -107,7 +107,7 @@ def _frequent_elsewhere(case: Case) -> tuple[float, float] | None:
     """The share of tokens that would have to be others to be as frequent as in training, and that by chance."""
     rows = case.chart.rows
     total, there = sum(rows.words.values()), sum(rows.val_words.values())
-    if len(rows.words) < 20 or not there:
+    if len(rows.words) < case.at.few_words or not there:
         return None
     words = rows.words.keys() | rows.val_words.keys()
     pairs = [(rows.words.get(word, 0) / total, rows.val_words.get(word, 0) / there) for word in words]
