@@ -107,6 +107,10 @@ def sees_future(case: Case) -> Finding | None:
 def order_blind(case: Case) -> Finding | None:
     """A06: shuffling the places of a sequence changes nothing, and it does not learn."""
     moved = case.chart.probes.get("order")
+    if (place := _unused_places(case)) is not None and _imperfect(case):
+        return Finding("A06", "critical", {"places that are never added": place.shape[-2]}, place.name)
+    if case.chart.probes.get("reach", 1.0) < case.at.blind:  # it is blind to everything
+        return None
     still = any(w.constant and w.trainable for w in case.chart.weights)  # what is all zero cannot tell
     language = case.chart.rows.shifted == 1  # that is nothing without its order
     meant = case.chart.rows.tokens and not case.chart.modules.get("attention")  # a bag of words
@@ -114,6 +118,16 @@ def order_blind(case: Case) -> Finding | None:
     if moved is None or moved >= case.at.blind or still or not spoiled:
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
+
+
+def _unused_places(case: Case) -> Weight | None:
+    """A vector for each place, as wide as what attention takes, that no forward pass ever read."""
+    wide = {w.shape[1] for w in case.chart.weights if w.shape[0] == 3 * w.shape[-1] and len(w.shape) == 2}
+    if not case.chart.modules.get("attention") or never_used(case) is None:
+        return None
+    idle = [w for w in case.chart.weights if w.trainable and not w.used and w.kind in ("other", "embedding")]
+    shaped = [w for w in idle if len(w.shape) > 1 and w.shape[-1] in wide and w.shape[-2] > 1]
+    return next((w for w in shaped if math.prod(w.shape) == w.shape[-1] * w.shape[-2]), None)
 
 
 def bag_of_words(case: Case) -> Finding | None:
