@@ -279,6 +279,9 @@ def forgets(case: Case) -> Finding | None:
         return None
     quarter = max(1, len(by_place) // 4)
     first, last = float(np.mean(by_place[:quarter])), float(np.mean(by_place[-quarter:]))
+    reach = case.chart.probes.get("reach", 1.0)
+    if case.stuck and reach < case.at.blind:  # of none of them, as of steps over padding
+        return Finding("O09", "critical", {"the answer of a row moves with it by": reach, "places": len(by_place)})
     if last <= 0 or first / last >= case.at.forgotten or not case.chart.probes.get("answers last"):
         return None
     evidence = {
