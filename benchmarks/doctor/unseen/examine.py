@@ -50,6 +50,7 @@ TASKS = (
     *("tumours", "strokes", "poems", "moons", "glyphs", "sugar"),
     *("mail", "heartbeats", "boxes", "names", "compress"),
     *("wards", "votes", "prices", "cells", "cancer", "coins", "irises", "tunes"),
+    *("grammar", "yields", "signs", "stencils", "demand", "clients"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

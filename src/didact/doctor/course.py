@@ -258,7 +258,7 @@ class Case:
 
     @cached_property
     def at_first_sight(self) -> tuple[float, float]:
-        """Accuracy of training rows that are met for the first time, late in the first epoch, and how many."""
+        """Accuracy of training rows at first sight, late in the first epoch, and how many there were."""
         chart, first = self.chart, self.chart.epochs[0].step if self.chart.epochs else 0
         met = [right for step, right in chart.accuracy if first / 2 <= step < first]
         if not met or not chart.rows.train_seen:
@@ -267,7 +267,7 @@ class Case:
 
     @property
     def relates(self) -> bool:
-        """Whether rows were answered better than by chance when they were first met: labels go with inputs."""
+        """Whether rows were answered better than by chance at first sight: labels go with inputs."""
         right, rows = self.at_first_sight
         if not rows or not math.isfinite(self.chance):
             return False

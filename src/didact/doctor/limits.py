@@ -46,10 +46,12 @@ class Limits:
     two_kinds: float = 1.5  # times the variance of neighbours that agree by chance
     other_split: float = 1.0  # standard deviations that a feature's mean moves
     hardly_seen: float = 0.5  # of what is known of validation, that the loss of training shows
+    hardly_near: float = 0.75  # of the loss of training, that validation costs
     surer: float = 0.66  # of all pairs of a right and a wrong answer
     told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0
     offset: float = 10.0  # standard deviations
+    large_features: float = 30.0
     moments: float = 2.0
     shift: float = 0.5  # standard deviations
     unknown: float = 0.3  # of the tokens of validation

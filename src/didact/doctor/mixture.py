@@ -21,7 +21,7 @@ def weights_of(chart: Chart) -> dict[str, float]:
     """
     whole = dict(chart.losses)
     known = {kind: p for kind, p in chart.pairings.items() if kind != "other" and p.costs}
-    if chart.counts.get("losses of several parts", 0) < 3:
+    if not known or chart.counts.get("losses of several parts", 0) < 3:
         return {}
     steps = sorted(set.intersection(*({step for step, _ in p.costs} for p in known.values())) & whole.keys())
     often = {kind: len(p.costs) / len({step for step, _ in p.costs}) for kind, p in known.items()}

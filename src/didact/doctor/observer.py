@@ -393,6 +393,7 @@ class Observer:
             found = probe(model, one.inputs, targets, call, shifted)
             if one.name not in self.models:  # a part may well be one linear map
                 found.pop("bend", None)
+                found.pop("unreached", None)
             self.chart.probes.update(found)
 
     def try_by_heart(self) -> None:

@@ -69,9 +69,14 @@ class Operations(TorchFunctionMode):
 
 
 def producer(tensor: Tensor) -> str:
-    """What made a tensor, seen through views of it: ``Softmax``, ``Sigmoid``, ``Addmm``; empty if unknown."""
+    """What made a tensor, seen through views of it: ``Softmax``, ``Sigmoid``, ``Addmm``; empty if unknown.
+
+    ``LogSoftmax of Softmax`` where what it normalises has been normalised before.
+    """
     node = seen_through(tensor.grad_fn)
-    return kind_of(node) if node is not None else ""
+    kind = kind_of(node) if node is not None else ""
+    before = seen_through(node.next_functions[0][0]) if kind == "LogSoftmax" else None
+    return "LogSoftmax of Softmax" if before is not None and kind_of(before) == "Softmax" else kind
 
 
 def kind_of(node: Any) -> str:

@@ -38,7 +38,7 @@ def probe(
 
     Returns:
         Some of ``bend``, ``mixing``, ``reach``, ``future``, ``order`` and ``peeks``, in units of the size of
-        the output, and ``memory``.
+        the output, ``memory`` and ``unreached``.
     """
     x = inputs.tensor
     if x is None or not x.numel():
@@ -63,8 +63,9 @@ def probe(
                 if answer is not None and math.isfinite(answer):
                     found[name] = answer
         if call is not None:
-            with suppress(RuntimeError, ValueError, IndexError, TypeError):
-                found |= asking.memory(call)
+            for tell in (asking.memory, asking.unreached):
+                with suppress(RuntimeError, ValueError, IndexError, TypeError):
+                    found |= tell(call)
     return found
 
 
@@ -159,7 +160,7 @@ class _Asking:
 
     def _straightener(self) -> Callable[[Tensor], Tensor]:
         with torch.enable_grad():
-            made = producer(self.run(self.x[:2]))
+            made = producer(self.run(self.x))
         if made == "Sigmoid":
             return lambda out: torch.logit(out.double(), eps=1e-12)
         if made == "Softmax":
@@ -205,13 +206,14 @@ class _Asking:
         return 1 if self.x.dim() > 1 and self.x.shape[1] == rows else None
 
     def _changed(self, axis: int, index: int) -> Tensor:
-        """The batch with one slice replaced: numbers by noise, tokens by those of another row."""
+        """The batch with one slice replaced: numbers by noise, names by those of other rows."""
         changed = self.x.clone()
         one = changed.select(axis, index)
         if self.x.is_floating_point():
             one += one.std(correction=0).clamp(min=0.1) * torch.randn_like(one)
         else:
-            one.copy_(self.x.flatten()[torch.randint(self.x.numel(), one.shape, device=one.device)])
+            others = torch.randint(self.x.shape[axis], one.shape, device=one.device).unsqueeze(axis)
+            one.copy_(self.x.gather(axis, others).squeeze(axis))
         return changed
 
     def future(self) -> float | None:
@@ -299,6 +301,15 @@ class _Asking:
         by_place = gradient.double().pow(2).sum(-1).mean(1 - axis).sqrt()
         last = answer.dim() == 2 and len(answer) == self.x.shape[1 - axis]
         return {"memory": by_place.tolist(), "answers last": last}
+
+    def unreached(self, call: LossCall) -> dict[str, Any]:
+        """Parameters that the loss of the answer does not reach, by name."""
+        weights = {name: p for name, p in self.twin.named_parameters() if p.requires_grad}
+        with torch.enable_grad():
+            answer = self.run(self.x)
+            loss = call.again(shaped_as(answer, call.given), call.target).mean()
+        gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        return {"unreached": [name for name, g in zip(weights, gradients, strict=True) if g is None]}
 
 
 def _is_told(part: Tensor, targets: Tensor | None) -> bool:

@@ -107,6 +107,7 @@ LAST: Sequence[tuple[str, Rule]] = (
     ("L02", labels.only_by_heart),
     ("L02", labels.never_carried_over),
     ("L04", labels.never_as_good),
+    ("L04", labels.never_as_near),
     ("O01", optimisation.perhaps_too_high),
 )
 

@@ -63,7 +63,7 @@ def majority(case: Case) -> Finding | None:
 
 
 def _preferred(case: Case, label: int, share: float, answered: float) -> bool:
-    """Whether validation holds far fewer rows of the largest class than it is answered, or the rare are missed."""
+    """Whether the largest class is answered far more often than it is there, or the rare ones are missed."""
     there = case.chart.rows.val_labels
     rows, right = sum(there.values()), case.val_accuracy
     if not rows or not math.isfinite(right):
@@ -71,12 +71,15 @@ def _preferred(case: Case, label: int, share: float, answered: float) -> bool:
     true = there.get(label, 0) / rows
     if right < case.at.majority and answered - true > case.at.too_many:
         return True
-    if share < case.at.rare or len(case.chart.rows.labels.keys() | there.keys()) != 2:
+    others = len(case.chart.rows.labels.keys() | there.keys()) - 1
+    if share < case.at.rare:
         return False
     validated = max(e.val_rows for e in case.chart.epochs)
     found = (right - 1 + (1 - true) + (1 - answered)) / 2  # rare ones that are answered so, of all rows
-    enough = (1 - true) * validated >= 5 or (1 - share) * len(case.chart.rows.train) < case.at.few_each
-    return enough and 0 < true < 1 and found <= 0.5 * (1 - true)
+    most = 0.5 if others == 1 else 0.25  # of several it is a bound
+    few = (1 - share) * len(case.chart.rows.train) < case.at.few_each * others
+    enough = few or (1 - true) * validated >= 5
+    return enough and 0 < true < 1 and found <= most * (1 - true)
 
 
 def sorted_batches(case: Case) -> Finding | None:
@@ -158,7 +161,7 @@ def _split_along_a_feature(case: Case) -> Finding | None:
 
 
 def _never_as_at_first_sight(case: Case) -> Finding | None:
-    """Validation is never answered as well as rows of training were when they were first met: others, not more."""
+    """Validation is never answered as well as rows of training were at first sight: they are others."""
     known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.val_rows]
     right, rows = case.at_first_sight
     random = case.game or changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
@@ -284,9 +287,11 @@ def _never_alike(rows: Rows) -> bool:
 
 
 def leak(case: Case) -> Finding | None:
-    """D07: one feature alone tells the label; of words, which may be asked for one, beside others that tell it too."""
+    """D07: one feature alone tells the label; of words, one beside others that tell it too."""
     rows = case.chart.rows
     x, y = rows.inputs, rows.targets
+    if (found := _hold_the_targets(rows)) is not None:
+        return found
     if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y):
         return None
     told = told_by_each(rows, rows.integer or _is_class(y))
@@ -312,6 +317,31 @@ def leak(case: Case) -> Finding | None:
         "y": y.reshape(-1).tolist(),
     }
     return Finding("D07", "critical", evidence, f"feature {column}", picture=picture)
+
+
+def _hold_the_targets(rows: Rows) -> Finding | None:
+    """Each of several quantities of a row, or their mean, is one of its features."""
+    x, y = rows.inputs, rows.targets
+    if x is None or y is None or len(x) < 60 or rows.integer or rows.tokens or rows.shifted is not None:
+        return None
+    y = y.reshape(len(y), -1).astype(float)
+    if not 1 < y.shape[1] < x.shape[1] / 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    told = np.abs(_correlations(x.astype(float), np.column_stack([y, y.mean(1)])))  # (F, D + 1)
+    seen = told.max(0) > 0.9999
+    if not (seen[:-1].all() or seen[-1]):
+        return None
+    which = np.flatnonzero(told.max(1) > 0.9999)
+    evidence = {"quantities that are features": f"{int(seen[:-1].sum())} of {y.shape[1]}", "rows": len(x)}
+    evidence |= {"their mean is one": "yes"} if seen[-1] else {}
+    return Finding("D07", "critical", evidence, f"feature {which[0]}")
+
+
+def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of each feature with each quantity, (F, D); 0 for what never changes."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    size = np.outer(np.sqrt((x**2).sum(0)), np.sqrt((y**2).sum(0)))
+    return np.divide(x.T @ y, size, out=np.zeros_like(size), where=size > 1e-12)
 
 
 def _is_class(y: np.ndarray) -> bool:

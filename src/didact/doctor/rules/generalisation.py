@@ -18,7 +18,7 @@ def overfits(case: Case) -> Finding | None:
         if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)
     ]
     if len(known) < case.at.past + 2 or case.game:
-        return None
+        return None if known else _by_heart_alone(case)
     best = min(range(len(known)), key=lambda k: known[k][1].val_loss)
     lowest, last = known[best][1], known[-1][1]
     past = len(known) - 1 - best
@@ -75,6 +75,24 @@ def _by_heart(case: Case, known: list[tuple[int, Epoch]]) -> Finding | None:
     )
 
 
+def _by_heart_alone(case: Case) -> Finding | None:
+    """The same where validation is counted and has no loss."""
+    known = [e.val_accuracy for e in case.chart.epochs if math.isfinite(e.val_accuracy)]
+    rows = case.chart.rows
+    few = case.at.few_each * case.classes <= len(rows.train) < case.at.few_to_train
+    if len(known) < 8 or case.game or not few or not case.sure or rows.train_seen < 5 * len(rows.train):
+        return None
+    if not case.left < 0.02 or case.gap < case.at.steady_gap or known[-1] > known[len(known) // 2] + 0.02:
+        return None
+    evidence = {
+        "different rows of training": len(rows.train),
+        "accuracy lost between training and validation": case.gap,
+        "training loss left of ignorance": case.left,
+    }
+    fix = "more rows; else weight decay, dropout or a smaller network"
+    return Finding("R01", "warning", evidence, fix=fix)
+
+
 def too_regular(case: Case) -> Finding | None:
     """R02: the same batch is answered far better with dropout off, or decay pulls the weights to nothing."""
     scored = [e for e in case.chart.epochs if e.in_train and e.in_eval and math.isfinite(e.in_eval[1])]
@@ -105,10 +123,19 @@ def _shrunk(case: Case) -> Finding | None:
     first, last = (look.weight[wide] for look in (case.chart.looks[0], case.chart.looks[-1]))
     known = np.isfinite(first) & np.isfinite(last) & (first > 0)
     left = float(np.median(last[known] / first[known])) if known.any() else math.nan
-    if not left < case.at.shrunk:
+    if not left < case.at.shrunk or _pull(case) < 0.5 * -math.log(max(left, 1e-9)):
         return None
     evidence = {"size of the weights at the end over the start": left, "weight decay": decay}
     return Finding("R02", "critical", evidence, fix=f"weight_decay={decay / 100:g}: a hundredth of {decay:g}")
+
+
+def _pull(case: Case) -> float:
+    """By how much decay alone shrinks the weights, as a logarithm; infinite where gradients scale it."""
+    settings = case.chart.settings[0] if len(case.chart.settings) == 1 else {}
+    if settings.get("optimizer") not in ("SGD", "AdamW"):
+        return math.inf
+    rates = sum(rate for _, rate in case.chart.rates if math.isfinite(rate))
+    return rates * (settings.get("weight_decay") or 0.0) / max(1 - settings.get("momentum", 0.0), 1e-3)
 
 
 def underfits(case: Case) -> Finding | None:
@@ -120,7 +147,7 @@ def underfits(case: Case) -> Finding | None:
         return None
     known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
     if len(known) < 3:
-        return _hardly_begun(case)
+        return _hardly_begun(case) or _getting_better(case)
     falls = slope([e.train_loss for e in known]), slope([e.val_loss for e in known])
     steady = all(late.val_loss < early.val_loss for early, late in pairwise(known[-4:]))
     enough = case.at.falling if case.left < 0.5 else 0.4 * case.at.falling  # far from done, slowly is enough
@@ -135,6 +162,23 @@ def underfits(case: Case) -> Finding | None:
     evidence["epochs that would do"] = more
     return Finding(
         "R03", "warning", evidence, fix=f"train longer: about {more} epochs in place of {len(known)}"
+    )
+
+
+def _getting_better(case: Case) -> Finding | None:
+    """Validation is counted and has no loss: answers get better and the loss falls from epoch to epoch."""
+    late = [e for e in case.chart.epochs if math.isfinite(e.train_loss + e.val_accuracy)][-4:]
+    better = [(b.val_accuracy > a.val_accuracy, b.train_loss < a.train_loss) for a, b in pairwise(late)]
+    fall = slope([e.train_loss for e in late])
+    if len(late) < 3 or not all(map(all, better)) or fall > -case.at.falling or case.left < 0.5:
+        return None
+    more = math.ceil(len(case.chart.epochs) + math.log(case.left / 0.1) / -fall)
+    evidence = {"training loss changes by, an epoch": fall, "left of ignorance": case.left}
+    return Finding(
+        "R03",
+        "warning",
+        evidence,
+        fix=f"train longer: about {more} epochs in place of {len(case.chart.epochs)}",
     )
 
 

@@ -9,6 +9,7 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.data import sorted_batches
+from didact.doctor.rules.generalisation import underfits
 from didact.doctor.rules.layers import never_used
 from didact.doctor.rules.neighbours import late_neighbours, neighbours, told_by_all
 from didact.doctor.rules.preprocessing import (
@@ -17,6 +18,7 @@ from didact.doctor.rules.preprocessing import (
     hard_augmentation,
     in_a_few_ways,
     mixed_otherwise,
+    moments_apart,
     unscaled,
 )
 
@@ -44,7 +46,9 @@ def out_of_step(case: Case) -> Finding | None:
 def _drifted(case: Case) -> Finding | None:
     """Rows are new every time; at first neighbours told the label, and those of the last batches do not."""
     rows = case.chart.rows
-    if not rows.integer or rows.late is None or not (case.slow or case.lost) or sorted_batches(case):
+    if not rows.integer or rows.late is None or not (case.slow or case.lost):
+        return None
+    if sorted_batches(case) or moments_apart(case):
         return None
     near, late = neighbours(rows), late_neighbours(rows)
     if near is None or late is None or rows.targets is None:
@@ -169,6 +173,9 @@ def _chance(own: np.ndarray) -> float:
 
 
 def _knows_nothing(case: Case) -> bool:
+    known = case.val_losses
+    if case.stuck and case.left > 0.95 and len(known) > 3 and min(known) > 0.95 * known[0]:
+        return True  # its rows may be easier, and nothing was ever learned of them
     if case.sure and case.val_losses and min(case.val_losses) < _noticeably(case) * case.baseline:
         return False
     if math.isfinite(case.val_accuracy) and math.isfinite(case.chance):
@@ -280,13 +287,17 @@ def _wrong_and_sure(case: Case) -> Finding | None:
     """
     if case.game or not case.classes or case.chart.rows.visible or case.chart.dropout > 0.5:
         return None
-    if not 0.25 < case.left < 0.9 or never_used(case) is not None or unscaled(case) is not None:
+    if not 0.25 < case.left < 0.9 or any(rule(case) for rule in (never_used, unscaled, underfits)):
         return None
     least = case.chance + 0.25 * (1 - case.chance)
     most = case.at.surer - 0.06 * changed_at_random(case)  # which makes rows harder
-    known = [surer for _, surer, right in case.chart.surer if math.isfinite(surer) and least < right < 0.85]
-    if len(known) < 3 or not (surer := float(np.median(known[-3:]))) < most:
+    known = [(s, right) for _, s, right in case.chart.surer if math.isfinite(s) and least < right < 0.85]
+    if len(known) < 3:
         return None
+    surer, right = (float(np.median(part)) for part in zip(*known[-3:], strict=True))
+    then = (right - case.chance) / (1 - case.chance)
+    if not surer < most or (case.val_accuracy > right + 0.15 and 1 - case.left > then + 0.1):
+        return None  # or it has learned far more since
     evidence = {
         "surer of a right answer than of a wrong one": surer,
         "healthy": f"above {case.at.surer:g}",
@@ -318,6 +329,22 @@ def never_as_good(case: Case) -> Finding | None:
         "surer of a right answer than of a wrong one": float(np.median(known)),
     }
     return Finding("L04", "warning", evidence)
+
+
+def never_as_near(case: Case) -> Finding | None:
+    """L04: nothing else is found; validation is told far better than training: some targets are off."""
+    if case.classes or case.game or case.chart.dropout or not case.sure or changed_at_random(case):
+        return None
+    late = [e.val_loss / e.train_loss for e in case.chart.epochs[-5:] if e.train_loss > 0]
+    rows = max((e.val_rows for e in case.chart.epochs), default=0)
+    if len(late) < 5 or not max(late) < case.at.hardly_near or not 0.5 < case.left < 0.95 or rows < 100:
+        return None
+    evidence = {
+        "validation loss over training loss": float(np.median(late)),
+        "training loss left of ignorance": case.left,
+    }
+    fix = "look at the rows of training with the largest losses: units, signs, decimal points"
+    return Finding("L04", "warning", evidence, fix=fix)
 
 
 def encoding(case: Case) -> Finding | None:

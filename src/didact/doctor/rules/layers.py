@@ -107,8 +107,6 @@ def sees_future(case: Case) -> Finding | None:
 def order_blind(case: Case) -> Finding | None:
     """A06: shuffling the places of a sequence changes nothing, and it does not learn."""
     moved = case.chart.probes.get("order")
-    if (place := _unused_places(case)) is not None and _imperfect(case):
-        return Finding("A06", "critical", {"places that are never added": place.shape[-2]}, place.name)
     if case.chart.probes.get("reach", 1.0) < case.at.blind:  # it is blind to everything
         return None
     still = any(w.constant and w.trainable for w in case.chart.weights)  # what is all zero cannot tell
@@ -116,8 +114,16 @@ def order_blind(case: Case) -> Finding | None:
     meant = case.chart.rows.tokens and not case.chart.modules.get("attention")  # a bag of words
     spoiled = language or (not meant and _imperfect(case))
     if moved is None or moved >= case.at.blind or still or not spoiled:
-        return None
+        return _without_places(case)
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
+
+
+def _without_places(case: Case) -> Finding | None:
+    """The vectors of places are never added, which is told first; a picture has an order all the same."""
+    idle = _unused_places(case)
+    if idle is None or not _imperfect(case):
+        return None
+    return Finding("A06", "hint", {"places that are never added": idle.shape[-2]}, idle.name)
 
 
 def _unused_places(case: Case) -> Weight | None:

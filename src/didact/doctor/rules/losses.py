@@ -26,15 +26,22 @@ def sigmoid_twice(case: Case) -> Finding | None:
 
 def softmax_twice(case: Case) -> Finding | None:
     """S02: what cross-entropy is given are probabilities: rows from 0 to 1 that sum to one."""
+    again = case.chart.pairings.get("nll")
+    if again is not None and again.producer == "LogSoftmax of Softmax" and again.calls >= 3:
+        made = {"batches": again.calls, "made by": again.producer}
+        return Finding("S02", "critical", made | {"the loss cannot fall below": _floor(again)})
     pairing = case.chart.pairings.get("cross_entropy")
     if pairing is None or pairing.calls < (3 if pairing.producer == "Softmax" else 5):
         return None
     if pairing.counts.get("raw classes sum to one", 0) < pairing.calls:
         return None
-    classes = pairing.facts["outputs"]
-    floor = math.log(math.e + classes - 1) - 1
     evidence = _evidence(pairing, "batches whose rows sum to one", "raw classes sum to one")
-    return Finding("S02", "critical", evidence | {"the loss cannot fall below": floor})
+    return Finding("S02", "critical", evidence | {"the loss cannot fall below": _floor(pairing)})
+
+
+def _floor(pairing: Pairing) -> float:
+    """The least that a cross-entropy of probabilities, taken for scores, can be."""
+    return math.log(math.e + pairing.facts["outputs"] - 1) - 1
 
 
 def wrong_axis(case: Case) -> Finding | None:

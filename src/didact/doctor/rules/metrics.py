@@ -7,6 +7,8 @@ import numpy as np
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 
+EXPLAINED = ("r2", "r²", "r2_score", "r_squared", "explained_variance")
+
 
 def contradicts(case: Case) -> Finding | None:
     """E04: the loss falls by half and the metric that is told does not move, or moves the wrong way."""
@@ -26,6 +28,9 @@ def contradicts(case: Case) -> Finding | None:
             )
         if _near_the_end(told) or _as_counted(case, name):
             continue
+        if (explained := _explains_more(case, name, losses, told)) is not None:
+            evidence = {"the metric says": told[-1], "by the validation loss": explained}
+            return Finding("E04", "warning", evidence, name)
         still = float(np.std(told)) < 1e-9
         related = abs(float(np.corrcoef(losses, told)[0, 1])) if not still and np.std(losses) > 0 else 0.0
         idle = np.ptp(told) < max(0.15 * _own_rise(case), 0.01 * abs(float(np.mean(told))))
@@ -38,6 +43,16 @@ def contradicts(case: Case) -> Finding | None:
             }
             return Finding("E04", "warning", evidence, name)
     return None
+
+
+def _explains_more(case: Case, name: str, losses: list[float], told: list[float]) -> float | None:
+    """The share of the variance that is explained by the loss, where a metric of that name is far less."""
+    squares = case.sure and case.pairing is not None and case.pairing.kind in ("mse", "huber", "smooth_l1")
+    if not squares or name.lower() not in EXPLAINED:
+        return None
+    explained = 1 - losses[-1] / case.baseline
+    worst = max(told[len(told) // 2 :])
+    return explained if explained > 0.5 and -3 < worst < explained - 0.5 else None  # less is another unit's
 
 
 def _miscounted(case: Case, name: str) -> float | None:

@@ -92,9 +92,7 @@ def told_by_words(rows: Rows, but: int) -> float:
         return 0.0
     others = np.delete(x, but, axis=1)
     there = np.stack([(others == word).any(1) for word in np.unique(others)[:WORDS]], 1).astype(np.float32)
-    return _told_together(
-        there.tobytes(), there.shape, y.reshape(-1).tobytes(), y.dtype.str, rows.integer
-    )
+    return _told_together(there.tobytes(), there.shape, y.reshape(-1).tobytes(), y.dtype.str, rows.integer)
 
 
 @lru_cache(maxsize=4)

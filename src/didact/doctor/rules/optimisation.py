@@ -7,6 +7,7 @@ import numpy as np
 from didact.doctor.chart import Weight
 from didact.doctor.course import Case, at_step
 from didact.doctor.finding import Finding
+from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import born_tiny
 
 
@@ -136,7 +137,7 @@ def odd_settings(case: Case) -> Finding | None:
         names = [name for name, is_odd in odd.items() if is_odd]
         if names:
             off = case.spread < 0.5 or case.spread > 2
-            symptom = off if case.game else case.slow or case.unstable
+            symptom = off if case.game else case.slow or case.unstable or not case.good(0.5)
             return Finding("O03", "warning" if symptom else "hint", {name: settings[name] for name in names})
     return None
 
@@ -274,6 +275,8 @@ def forgets(case: Case) -> Finding | None:
     by_place = case.chart.probes.get("memory")
     if not by_place or not (case.stuck or case.slow) or not case.chart.modules.get("recurrent"):
         return None
+    if too_regular(case):
+        return None
     thrown = case.rose and case.early_ratio > 5 * case.at.large_update
     if thrown or case.early_ratio < case.at.small_update:  # or never moved: not forgetful
         return None
@@ -281,7 +284,8 @@ def forgets(case: Case) -> Finding | None:
     first, last = float(np.mean(by_place[:quarter])), float(np.mean(by_place[-quarter:]))
     reach = case.chart.probes.get("reach", 1.0)
     if case.stuck and reach < case.at.blind:  # of none of them, as of steps over padding
-        return Finding("O09", "critical", {"the answer of a row moves with it by": reach, "places": len(by_place)})
+        deaf = {"the answer of a row moves with it by": reach, "places": len(by_place)}
+        return Finding("O09", "critical", deaf)
     if last <= 0 or first / last >= case.at.forgotten or not case.chart.probes.get("answers last"):
         return None
     evidence = {
@@ -316,13 +320,25 @@ def detached(case: Case) -> Finding | None:
         if w.trainable and w.in_optimizer and w.used and not w.received and w.empty >= 3
     ]
     if not silent or case.chart.step < 3:
-        return None
+        return _cut_before_the_answer(case)
     evidence = {
         "parameters without a gradient": len(silent),
         "of": len(case.chart.weights),
         "looks": max(w.empty for w in silent),
     }
     return Finding("O10", "critical", evidence, ", ".join(w.name for w in silent[:4]))
+
+
+def _cut_before_the_answer(case: Case) -> Finding | None:
+    """The first layers hear a penalty alone: what the loss compares with the targets does not reach them."""
+    unreached = set(case.chart.probes.get("unreached", ()))
+    layers = [w for w in case.chart.weights if w.trainable and w.order >= 0]
+    cut = [w for w in layers if w.name in unreached]
+    first = min((w.order for w in layers if w.name not in unreached), default=-1)
+    if not cut or not case.stuck or max(w.order for w in cut) > first or not any(w.received for w in cut):
+        return None
+    evidence = {"parameters that the loss of the answer does not reach": len(cut), "of": len(layers)}
+    return Finding("O10", "critical", evidence, ", ".join(w.name for w in cut[:4]))
 
 
 def clipped(case: Case) -> Finding | None:

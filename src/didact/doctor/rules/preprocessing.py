@@ -27,7 +27,7 @@ def unscaled(case: Case) -> Finding | None:
     size = float(np.sqrt((square / n + mean**2).mean()))
     scale = spread > case.at.scales and ratio > 5 and std.max() > 3
     scale = scale or (case.broken and spread > 15 and ratio > 8 and std.max() > 5)
-    if not (scale or offset > case.at.offset or size > 30):
+    if not (scale or offset > case.at.offset or size > case.at.large_features):
         return None
     column = int(np.argmax(std))
     evidence = {
@@ -37,6 +37,7 @@ def unscaled(case: Case) -> Finding | None:
         "healthy": "deviations alike, means near 0, sizes near 1",
     }
     symptom = case.stuck or case.unstable or case.lost or (case.slow and not case.good(0.8))
+    symptom = symptom or (size > case.at.large_features and case.left > 0.25 and not case.good(0.85))
     picture = {
         "kind": "bars",
         "title": "deviation of each feature",
@@ -49,7 +50,7 @@ def differs(case: Case) -> Finding | None:
     """P02: the inputs of validation have other moments than those of training."""
     if case.val_accuracy > case.accuracy + case.at.too_regular / 2:
         return None  # it harms training and not validation
-    moments = _moments_apart(case)
+    moments = moments_apart(case)
     if moments is not None and _always_new(case):  # noise widens, and moves no mean
         moved = moments["share of features whose mean moved"] > case.at.shifted_share
         moments = moments if moved and _far_apart(moments) else None
@@ -86,7 +87,7 @@ def _new_words(case: Case) -> dict[str, Any] | None:
 
 
 def _never_understood(case: Case) -> dict[str, Any] | None:
-    """Words that are told from the first time on in training, and never in validation, which has other ones often."""
+    """Words that training tells from the first time on, and validation never, which has others often."""
     known = [e.val_accuracy for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.val_rows >= 100]
     frequent = _frequent_elsewhere(case)
     if frequent is None or len(known) < 3 or not case.relates or case.accuracy < case.chance + 0.2:
@@ -104,7 +105,7 @@ def _never_understood(case: Case) -> dict[str, Any] | None:
 
 
 def _frequent_elsewhere(case: Case) -> tuple[float, float] | None:
-    """The share of tokens that would have to be others to be as frequent as in training, and that by chance."""
+    """The share of tokens that would have to be others to be as frequent as in training; and by chance."""
     rows = case.chart.rows
     total, there = sum(rows.words.values()), sum(rows.val_words.values())
     if len(rows.words) < case.at.few_words or not there:
@@ -115,7 +116,7 @@ def _frequent_elsewhere(case: Case) -> tuple[float, float] | None:
     return sum(abs(a - b) for a, b in pairs) / 2, noise
 
 
-def _moments_apart(case: Case) -> dict[str, Any] | None:
+def moments_apart(case: Case) -> dict[str, Any] | None:
     """How the moments of the features differ between training and validation, where they do."""
     train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
     if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 20:
@@ -163,7 +164,7 @@ def hard_augmentation(case: Case) -> Finding | None:
     known = [e for e in case.chart.epochs if e.measured and e.val_rows >= 30]
     scored = [(e.val_accuracy, e.in_eval[1] if e.in_eval else e.train_accuracy) for e in known]
     better = [pair for pair in scored if pair[0] > pair[1] + case.at.too_regular]
-    apart = _moments_apart(case) or unlike(case)
+    apart = moments_apart(case) or unlike(case)
     if len(better) >= 3 and not case.chart.modules.get("dropout", 0) and not case.good(0.95):
         own, trained = better[-1]
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
