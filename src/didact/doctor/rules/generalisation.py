@@ -118,6 +118,7 @@ def _shrunk(case: Case) -> Finding | None:
     wide = [i for i, w in enumerate(case.chart.weights) if len(w.shape) > 1 and w.in_optimizer]
     much = decay >= case.at.much_decay and not case.good(0.75)
     thrown = case.rose and case.early_ratio > case.at.thrown  # by the rate, which decay is multiplied by
+    thrown = thrown or (decay < case.at.much_decay and case.early_ratio > 2 * case.at.large_update)
     if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much) or thrown:
         return None
     first, last = (look.weight[wide] for look in (case.chart.looks[0], case.chart.looks[-1]))
@@ -174,12 +175,7 @@ def _getting_better(case: Case) -> Finding | None:
         return None
     more = math.ceil(len(case.chart.epochs) + math.log(case.left / 0.1) / -fall)
     evidence = {"training loss changes by, an epoch": fall, "left of ignorance": case.left}
-    return Finding(
-        "R03",
-        "warning",
-        evidence,
-        fix=f"train longer: about {more} epochs in place of {len(case.chart.epochs)}",
-    )
+    return Finding("R03", "warning", evidence, fix=f"train longer: about {more} epochs")
 
 
 def _hardly_begun(case: Case) -> Finding | None:

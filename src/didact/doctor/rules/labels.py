@@ -208,7 +208,12 @@ def visible(case: Case) -> Finding | None:
 
 def noisy(case: Case) -> Finding | None:
     """L04: rows among others of another class, validation labelled better, or errors that look like none."""
-    return _among_others(case) or _labelled_better(case) or _wrong_and_sure(case)
+    return (
+        _among_others(case)
+        or _labelled_better(case)
+        or _wrong_and_sure(case)
+        or (never_as_good(case) if case.rose else None)
+    )
 
 
 def _among_others(case: Case) -> Finding | None:
