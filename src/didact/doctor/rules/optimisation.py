@@ -9,6 +9,7 @@ from didact.doctor.course import Case, at_step
 from didact.doctor.finding import Finding
 from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import born_tiny
+from didact.doctor.rules.preprocessing import drowned
 
 
 def rate_too_high(case: Case) -> Finding | None:
@@ -17,7 +18,7 @@ def rate_too_high(case: Case) -> Finding | None:
         return None
     if case.game:
         return _thrown_game(case)
-    if case.early_ratio < case.at.small_update:
+    if case.early_ratio < case.at.small_update or drowned(case):
         return None
     large = case.early_ratio > case.at.large_update
     if born_tiny(case) and not case.rose:
@@ -28,7 +29,8 @@ def rate_too_high(case: Case) -> Finding | None:
     if dead > case.at.dead and not large:
         return None
     died = max((a.dead[-1][1] for a in case.chart.activations if a.dead), default=0.0)
-    if dead < case.at.dead < died and case.ratio > case.at.large_update and not case.good(0.8):
+    killed = case.stuck and case.early_ratio > 2 * case.at.large_update  # what was alive, by its first steps
+    if dead < case.at.dead < died and (killed or case.ratio > case.at.large_update) and not case.good(0.8):
         return _too_high(case)
     wild = case.ratio > case.at.large_update and not case.good(0.8)  # from first to last
     bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.55)
@@ -344,7 +346,7 @@ def _cut_before_the_answer(case: Case) -> Finding | None:
 def clipped(case: Case) -> Finding | None:
     """O11: nearly every gradient is cut to a fraction of its length, and learning is slow."""
     found = case.chart.clipped
-    thrown = case.rose and case.early_ratio > case.at.thrown  # by a rate that makes the gradients long
+    thrown = case.rose and case.early_ratio > 0.5 * case.at.thrown  # by a rate that makes gradients long
     if len(found) < 10 or not (case.slow or not case.good()) or thrown:
         return None
     cut = [norm / limit for _, norm, limit in found if limit > 0 and norm > limit]

@@ -172,6 +172,12 @@ def hard_augmentation(case: Case) -> Finding | None:
     return Finding("P03", "warning", apart) if apart and tried and not case.good(0.85) else None
 
 
+def drowned(case: Case) -> bool:
+    """Whether training rows are new every time, and spread as no choice of rows explains."""
+    apart = moments_apart(case) if case.classes and changed_at_random(case) else None
+    return apart is not None and _far_apart(apart)
+
+
 def unlike(case: Case) -> dict[str, object] | None:
     """By how much the means of all features differ beyond chance, in deviations squared."""
     train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
