@@ -151,6 +151,7 @@ class Rows:
     order: list[float] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # of batches
     levels: list[tuple[int, float, float]] = field(default_factory=list)  # rows, mean and variance of targets
+    val_levels: list[tuple[int, float, float]] = field(default_factory=list)
     columns: dict[int, float] = field(default_factory=dict)  # rows with each of several labels
     val_columns: dict[int, float] = field(default_factory=dict)
     labels: dict[int, int] = field(default_factory=dict)

@@ -159,10 +159,12 @@ class Register:
                 return
             yes_or_no = not self.rows.levels and bool(((targets == 0) | (targets == 1)).all())
             if not yes_or_no:
-                if training and len(targets) > 3:
+                if len(targets) > 3:
                     flat = targets.detach().double()
-                    self.rows.levels.append((len(targets), float(flat.mean()), float(flat.var())))
-                    self.rows.labels.clear()  # whole numbers, of which some batches had two only
+                    levels = self.rows.levels if training else self.rows.val_levels
+                    levels.append((len(targets), float(flat.mean()), float(flat.var())))
+                    if training:
+                        self.rows.labels.clear()  # whole numbers, of which some batches had two only
                 return
             targets = targets.reshape(-1).long()
         counts = self.rows.labels if training else self.rows.val_labels

@@ -12,7 +12,14 @@ from didact.doctor.rules.generalisation import modes_differ, too_regular, trains
 from didact.doctor.rules.layers import dead, too_small
 from didact.doctor.rules.neighbours import told_by_each, told_by_words
 from didact.doctor.rules.optimisation import vanishing
-from didact.doctor.rules.preprocessing import changed_at_random, differs, mixed_otherwise, unlike
+from didact.doctor.rules.preprocessing import (
+    changed_at_random,
+    differs,
+    inputs_elsewhere,
+    mixed_otherwise,
+    targets_elsewhere,
+    unlike,
+)
 
 
 def not_finite(case: Case) -> Finding | None:
@@ -125,6 +132,9 @@ def not_representative(case: Case) -> Finding | None:
         return Finding("D04", "critical", known, f"label {never[0]}: never met in training")
     if (found := _split_along_a_feature(case) or _never_as_at_first_sight(case)) is not None:
         return found
+    other = inputs_elsewhere(case) if targets_elsewhere(case) else None
+    if other is not None and other.severity == "critical":
+        return Finding("D04", "critical", {"targets lie elsewhere": "yes", **other.evidence})
     if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
         return None
     missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}

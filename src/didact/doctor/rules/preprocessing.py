@@ -1,7 +1,7 @@
 """P: what is done to inputs and targets before the network sees them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,27 @@ def unscaled(case: Case) -> Finding | None:
 
 
 def differs(case: Case) -> Finding | None:
-    """P02: the inputs of validation have other moments than those of training."""
+    """P02: the inputs of validation have other moments than those of training, and its targets have not."""
+    return None if targets_elsewhere(case) else inputs_elsewhere(case)
+
+
+def targets_elsewhere(case: Case) -> bool:
+    """Whether validation asks for other quantities than training, which no preprocessing of inputs does."""
+    if not (case.chart.rows.levels and case.chart.rows.val_levels):
+        return False
+    (mean, spread), (other, others) = map(_level, (case.chart.rows.levels, case.chart.rows.val_levels))
+    return spread > 0 and 1 / 3 < others / spread < 3 and abs(other - mean) > case.at.shift * spread
+
+
+def _level(levels: Sequence[tuple[int, float, float]]) -> tuple[float, float]:
+    """Mean and deviation of all batches together."""
+    sizes, means, variances = np.array(levels).T
+    mean = np.average(means, weights=sizes)
+    return float(mean), float(np.sqrt(np.average(variances + (means - mean) ** 2, weights=sizes)))
+
+
+def inputs_elsewhere(case: Case) -> Finding | None:
+    """P02, whatever the targets are."""
     if case.val_accuracy > case.accuracy + case.at.too_regular / 2:
         return None  # it harms training and not validation
     moments = moments_apart(case)
