@@ -267,10 +267,18 @@ class Case:
 
     @property
     def relates(self) -> bool:
-        """Whether rows were answered better than by chance at first sight: labels go with inputs."""
+        """Whether rows were answered better than by chance at first sight: labels go with inputs.
+
+        Or at the third, where they are far too many to be known by heart so soon.
+        """
         right, rows = self.at_first_sight
         if not rows or not math.isfinite(self.chance):
             return False
+        epoch = self.chart.epochs[0].step
+        third = [right for step, right in self.chart.accuracy if 2 * epoch <= step < 3 * epoch]
+        many = len(self.chart.rows.train) >= self.at.too_many_to_learn
+        if third and many and sum(third) / len(third) > (1 + self.chance) / 2:
+            return True
         return right > self.chance + max(4 * math.sqrt(self.chance * (1 - self.chance) / rows), 0.05)
 
     @property

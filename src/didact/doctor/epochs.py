@@ -3,6 +3,8 @@
 import copy
 import math
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -208,10 +210,10 @@ class Epochs:
             return mixed(weights, {kind: total / count for kind, (total, count) in at.kinds.items()})
         return at.loss if len(at.kinds) < 2 else math.nan
 
-    def keep(self, model: nn.Module, inputs: Inputs, call: LossCall) -> None:
+    def keep(self, model: nn.Module, inputs: Inputs, answer: Tensor, call: LossCall) -> None:
         """Keep a batch, to score it in both modes at the end of each epoch."""
         if self.first is None and 0 < inputs.numbers < KEEP:
-            self.kept = self.first = model, inputs.apart(), call
+            self.kept = self.first = model, inputs.apart(), _of_scores(call, answer)
 
     def _score_kept(self, epoch: Epoch) -> None:
         n = len(self.chart.epochs) + 1
@@ -225,6 +227,15 @@ class Epochs:
                 epoch.in_train = _score(twin.train(), inputs, call)
         except (RuntimeError, ValueError, TypeError, AttributeError):  # it cannot be copied or asked alone
             self.kept = None
+
+
+def _of_scores(call: LossCall, answer: Tensor) -> LossCall:
+    """The loss of an answer as the model gives it, where the loop takes its log_softmax first."""
+    with suppress(ValueError):
+        given = shaped_as(answer, call.given)
+        if call.kind == "nll" and given.dim() > 1 and not torch.equal(given, call.given):
+            return replace(call, again=lambda scores, target: call.again(scores.log_softmax(1), target))
+    return call
 
 
 def _all_of(answers: list[Tensor], compared: Tensor) -> bool:

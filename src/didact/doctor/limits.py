@@ -28,6 +28,7 @@ class Limits:
     steady_gap: float = 0.25  # of accuracy
     few_each: int = 10  # rows of a class
     few_to_train: int = 200  # different rows
+    too_many_to_learn: int = 500  # by heart, in three epochs
     small_error: float = 0.03  # standard error of an accuracy
     few_to_validate: int = 20  # different rows
     few_rows: int = 50  # of a validation without classes

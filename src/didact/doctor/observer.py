@@ -354,7 +354,7 @@ class Observer:
         if last is None or last.name not in self.models or update.handed_on(last):
             return  # a part of a model tells little of it
         if own := _of_answer(last.answer, update.heard):
-            self.epochs.keep(_plain(self.entries[last.name]), last.inputs, own)
+            self.epochs.keep(_plain(self.entries[last.name]), last.inputs, last.answer, own)
 
     def _find_not_finite(self) -> None:
         """The loss is NaN or infinite: where did that come from?"""

@@ -1,6 +1,7 @@
 """R and E: validation against training, the modes, and what an epoch costs."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from didact.doctor.chart import Epoch
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
+
+SHARES = ("acc", "accuracy", "r2", "f1", "auc")  # of what is right: names of metrics end so
 
 
 def overfits(case: Case) -> Finding | None:
@@ -167,15 +170,30 @@ def underfits(case: Case) -> Finding | None:
 
 
 def _getting_better(case: Case) -> Finding | None:
-    """Validation is counted and has no loss: answers get better and the loss falls from epoch to epoch."""
-    late = [e for e in case.chart.epochs if math.isfinite(e.train_loss + e.val_accuracy)][-4:]
-    better = [(b.val_accuracy > a.val_accuracy, b.train_loss < a.train_loss) for a, b in pairwise(late)]
+    """Validation has no loss: what is counted or told of it gets better, as training does."""
+    late = [e for e in case.chart.epochs if math.isfinite(e.train_loss)][-4:]
     fall = slope([e.train_loss for e in late])
-    if len(late) < 3 or not all(map(all, better)) or fall > -case.at.falling or case.left < 0.5:
+    falls = all(b.train_loss < a.train_loss for a, b in pairwise(late))
+    if len(late) < 3 or not falls or fall > -case.at.falling or case.left < 0.5:
+        return None
+    if not any(_rises(series) for series in _higher_is_better(late)):
         return None
     more = math.ceil(len(case.chart.epochs) + math.log(case.left / 0.1) / -fall)
     evidence = {"training loss changes by, an epoch": fall, "left of ignorance": case.left}
     return Finding("R03", "warning", evidence, fix=f"train longer: about {more} epochs")
+
+
+def _higher_is_better(epochs: Sequence[Epoch]) -> list[list[float]]:
+    """Accuracy as it was counted, and what is told of validation whose name says that it is a share."""
+    names = {name for e in epochs for name in e.told if name.startswith("val") and name.endswith(SHARES)}
+    return [
+        [e.val_accuracy for e in epochs],
+        *([e.told.get(name, math.nan) for e in epochs] for name in names),
+    ]
+
+
+def _rises(series: Sequence[float]) -> bool:
+    return all(math.isfinite(a) and b > a for a, b in pairwise(series))
 
 
 def _hardly_begun(case: Case) -> Finding | None:
@@ -262,9 +280,14 @@ def modes_differ(case: Case) -> Finding | None:
 
 
 def _modes_apart(case: Case) -> tuple[float, float] | None:
-    """The losses of a kept batch in both modes, where they differ by half in each of the last looks."""
-    scored = [(e.in_train[0], e.in_eval[0]) for e in case.chart.epochs if e.in_train and e.in_eval][-2:]
-    far = [pair for pair in scored if pair[1] > max((1 + case.at.modes) * pair[0], 0.15 * case.baseline)]
+    """The losses of a kept batch in both modes, where they or its answers differ in the last looks."""
+    scored = [(e.in_train, e.in_eval) for e in case.chart.epochs if e.in_train and e.in_eval][-2:]
+    far = [
+        (train[0], evaluated[0])
+        for train, evaluated in scored
+        if evaluated[0] > max((1 + case.at.modes) * train[0], 0.15 * case.baseline)
+        or train[1] - evaluated[1] > case.at.steady_gap
+    ]
     return far[-1] if far and len(far) == len(scored) else None
 
 

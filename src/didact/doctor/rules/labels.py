@@ -10,7 +10,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.data import sorted_batches
 from didact.doctor.rules.generalisation import underfits
-from didact.doctor.rules.layers import never_used
+from didact.doctor.rules.layers import bag_of_words, never_used
 from didact.doctor.rules.neighbours import late_neighbours, neighbours, told_by_all
 from didact.doctor.rules.preprocessing import (
     changed_at_random,
@@ -293,6 +293,8 @@ def _wrong_and_sure(case: Case) -> Finding | None:
     if case.game or not case.classes or case.chart.rows.visible or case.chart.dropout > 0.5:
         return None
     if not 0.25 < case.left < 0.9 or any(rule(case) for rule in (never_used, unscaled, underfits)):
+        return None
+    if case.chart.rows.tokens and (bag_of_words(case) or changed_at_random(case)):
         return None
     least = case.chance + 0.25 * (1 - case.chance)
     most = case.at.surer - 0.06 * changed_at_random(case)  # which makes rows harder

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from didact.doctor.chart import Series, Weight
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
@@ -137,9 +139,13 @@ def _unused_places(case: Case) -> Weight | None:
 
 
 def bag_of_words(case: Case) -> Finding | None:
-    """A06: the same for words, which is often meant: only where a run that is stuck has no other cause."""
-    moved = case.chart.probes.get("order")
-    if moved is None or moved >= case.at.blind or not case.chart.rows.tokens or not case.stuck:
+    """A06: the same for words, which is often meant: only where a run has no other cause to know little.
+
+    It is stuck, or as sure of its wrong answers as of the right ones: the same words in another order.
+    """
+    moved, known = case.chart.probes.get("order"), [surer for _, surer, _ in case.chart.surer[-3:]]
+    sure = len(known) == 3 and float(np.median(known)) < case.at.surer - 0.06 and not case.good()
+    if moved is None or moved >= case.at.blind or not case.chart.rows.tokens or not (case.stuck or sure):
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})
 

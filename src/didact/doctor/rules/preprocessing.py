@@ -189,7 +189,15 @@ def hard_augmentation(case: Case) -> Finding | None:
         own, trained = better[-1]
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
     tried = len(case.chart.epochs) >= case.at.tried
+    if case.chart.rows.tokens and tried and _sure_of_anything(case):
+        return Finding("P03", "warning", {"validation accuracy": case.val_accuracy, "rows met twice": 0})
     return Finding("P03", "warning", apart) if apart and tried and not case.good(0.85) else None
+
+
+def _sure_of_anything(case: Case) -> bool:
+    """Wrong answers are as sure as right ones: what is done to words leaves several answers to each row."""
+    known = [surer for _, surer, _ in case.chart.surer if math.isfinite(surer)][-3:]
+    return len(known) == 3 and float(np.median(known)) < case.at.surer - 0.06 and not case.good(0.85)
 
 
 def drowned(case: Case) -> bool:
