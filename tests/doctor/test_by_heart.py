@@ -1,7 +1,9 @@
 """One batch learned by heart: by a model that can, by one that cannot, and of two inputs."""
 
 import math
+from time import sleep
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,6 +41,31 @@ def test_what_can_be_learned_is_and_the_model_stays_as_it_was() -> None:
     assert alone is not None
     assert both is not None
     assert max(alone, both) < 0.05
+
+
+def test_a_machine_that_is_busy_with_others_leaves_a_try_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Waits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.is_grad_enabled() and not waited:
+                waited.append(True)
+                sleep(0.6)
+            return self.layers(x)
+
+    torch.manual_seed(0)
+    waited = [True]
+    model = Waits()
+    scores = model(X).detach()
+    call = LossCall("cross_entropy", scores, Y, F.cross_entropy(scores, Y), F.cross_entropy)
+    monkeypatch.setattr("didact.doctor.by_heart.LONGEST", 0.5)
+    waited.clear()
+    found = by_heart(model, Inputs((X,)), call)
+    assert len(waited) == 1
+    assert found is not None
+    assert found < 0.05
 
 
 def test_what_is_too_small_keeps_most_of_its_loss() -> None:

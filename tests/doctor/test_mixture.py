@@ -46,6 +46,14 @@ def test_a_loss_that_stands_alone_is_no_sum() -> None:
     assert weights_of(alone) == {}
 
 
+@pytest.mark.parametrize("kinds", [("other",), ("cross_entropy",), ()])
+def test_a_sum_of_which_no_part_is_known_has_no_weights(kinds: tuple[str, ...]) -> None:
+    unknown = chart(LOOKS)
+    unknown.pairings = {kind: Pairing(kind, 7, baseline=1.0) for kind in kinds}  # and what they cost, never
+    assert weights_of(unknown) == {}
+    assert Case(unknown, LIMITS).baseline == LOOKS[0]
+
+
 class Finder(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -74,6 +74,60 @@ def test_a_model_called_with_a_dict_is_asked_too():
         assert (found["bend"] < 1e-4) == straight
 
 
+NAMES = torch.stack(
+    [torch.arange(ROWS) % 3, torch.randint(3, 50, (ROWS,), generator=torch.Generator().manual_seed(0))], 1
+)
+
+
+class Beside(nn.Module):
+    """Two names of a row, of three and of fifty, beside its numbers, (B, 2) and (B, 5)."""
+
+    def __init__(self, *between: nn.Module, mixes: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.few, self.many, self.mixes = nn.Embedding(3, 4), nn.Embedding(50, 4), mixes
+        self.layers = nn.Sequential(nn.Linear(13, 8), *between, nn.Linear(8, 3))
+
+    def forward(self, names: Tensor, numbers: Tensor) -> Tensor:
+        out = self.layers(torch.cat([self.few(names[:, 0]), self.many(names[:, 1]), numbers], 1))
+        return out - out.mean(0) if self.mixes else out
+
+
+@pytest.mark.parametrize("straight", [True, False])
+@pytest.mark.parametrize("mixes", [True, False])
+def test_a_model_of_names_beside_numbers_is_asked_with_names_that_it_knows(
+    straight: bool, mixes: bool
+) -> None:
+    model = Beside(*[] if straight else [nn.ReLU()], mixes=mixes)
+    torch.manual_seed(0)
+    found = probe(model, Inputs((NAMES, TABLE)), LABELS, None, None)
+    assert (found["bend"] < 1e-4) == straight
+    assert (found["mixing"] > 1e-3) == mixes
+    assert found["reach"] > 1e-3
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_what_the_loss_of_the_answer_does_not_reach(cut: bool) -> None:
+    class Halves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last, self.beside = nn.Linear(5, 8), nn.Linear(8, 3), nn.Linear(8, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            hidden = self.first(x)
+            return self.last(hidden.detach() if cut else hidden), self.beside(hidden)
+
+    model = Halves()
+    answer = model(TABLE)[0]
+    loss = F.cross_entropy(answer, LABELS)
+    call = LossCall("cross_entropy", answer.detach(), LABELS, loss.detach(), F.cross_entropy)
+    beside = ["beside.weight", "beside.bias"]
+    assert asked(model, TABLE, call=call)["unreached"] == ["first.weight", "first.bias"] * cut + beside
+    model.first.requires_grad_(False)  # which nobody meant to train
+    assert asked(model, TABLE, call=call)["unreached"] == beside
+    assert "unreached" not in asked(model, TABLE)
+
+
 class Recurrent(nn.Module):
     """The last state of an LSTM; with ``batch_first`` as it should be or not."""
 

@@ -132,6 +132,38 @@ def test_inputs_that_are_changed_after_the_loader_gave_them_keep_their_own_label
     assert (doctor.chart.rows.again, doctor.chart.rows.changed) == (2 * ROWS, 0)
 
 
+ORDERS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "as they came": (lambda y: y, False),
+    "another order": (lambda y: y[torch.randperm(len(y))], True),
+    "others": (lambda y: torch.zeros_like(y), False),  # what a row is said to be stays what it was
+    "shares": (lambda y: F.one_hot(y, 2).float(), False),
+}
+
+
+@pytest.mark.parametrize(("order", "changed"), ORDERS.values(), ids=ORDERS)
+def test_targets_have_the_order_in_which_the_loss_got_them(
+    order: Callable[[Tensor], Tensor], changed: bool
+) -> None:
+    torch.manual_seed(0)
+    model, right = nn.Linear(3, 2), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(3):
+            for x, y in DataLoader(TensorDataset(NUMBERS, SIGNS), 32, shuffle=True):
+                optimizer.zero_grad()
+                answer, targets = model(x), order(y)
+                F.cross_entropy(answer, targets).backward()
+                right.append(float((answer.argmax(1) == (targets if changed else y)).double().mean()))
+                optimizer.step()
+    assert doctor.chart.errors == []
+    rows = doctor.chart.rows
+    assert rows.again == 2 * ROWS
+    assert (rows.changed > 0.3 * rows.again) == changed
+    assert changed or rows.changed == 0
+    assert [value for _, value in doctor.chart.accuracy] == pytest.approx(right)
+    assert ("L01" in doctor.report().codes()) == changed
+
+
 # A decoder that is given the words before those it has to say
 
 SOURCES = torch.cartesian_prod(*[torch.arange(9)] * 3)[torch.randperm(729, generator=GENERATOR)[:ROWS]]

@@ -64,6 +64,34 @@ def test_rows_met_again_with_another_label_are_counted():
     assert rows.repeated == 0
 
 
+QUANTITIES = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("later", "changed"),
+    [(QUANTITIES.roll(1, 0), 40), (QUANTITIES, 0), (QUANTITIES + 1, 0)],
+    ids=["of other rows", "the same", "estimated anew"],
+)
+def test_rows_met_again_with_the_quantities_of_another_are_counted(later: torch.Tensor, changed: int) -> None:
+    register, x = Register(Rows()), torch.randn(40, 5)
+    for targets in (QUANTITIES, QUANTITIES, later):
+        register.train(x, targets, fingerprints(x))
+    assert (register.rows.again, register.rows.changed) == (80, changed)
+
+
+def test_quantities_of_validation_have_levels_of_their_own() -> None:
+    register, other = Register(Rows()), 5 + QUANTITIES[:20, 0]
+    register.labels(torch.tensor([0, 1, 1, 0]), training=True)
+    register.labels(other, training=False)
+    rows = register.rows
+    assert (rows.levels, rows.labels) == ([], {0: 2, 1: 2})  # which those of validation do not clear
+    assert rows.val_levels[0] == pytest.approx((20, float(other.mean()), float(other.var())))
+    register.labels(QUANTITIES[:, 0], training=True)
+    assert (len(rows.levels), len(rows.val_levels), rows.labels) == (1, 1, {})
+    register.labels(other[:3], training=False)  # too few to tell
+    assert len(rows.val_levels) == 1
+
+
 def test_the_last_batches_are_kept_beside_the_first_rows():
     register, generator = Register(Rows()), torch.Generator().manual_seed(0)
     x, y = torch.randn(1000, 5, generator=generator), torch.arange(1000)

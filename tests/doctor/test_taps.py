@@ -1,5 +1,6 @@
 """The taps hear every loss, backward, clipping, scale, step and batch, however a loop is written."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
 
+from didact.doctor.operations import producer
 from didact.doctor.taps import LossCall, listening
 
 
@@ -116,6 +118,20 @@ def test_no_graph_is_kept():
     assert call.given.grad_fn is None
     assert call.value.grad_fn is None
     assert (call.producer, call.learning) == ("Softmax", True)
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (lambda x: x.softmax(1).log_softmax(1), "LogSoftmax of Softmax"),
+        (lambda x: x.softmax(1).view(2, 3, 1).squeeze(2).log_softmax(1).flatten(), "LogSoftmax of Softmax"),
+        (lambda x: x.log_softmax(1), "LogSoftmax"),
+        (lambda x: (2 * x.softmax(1)).log_softmax(1), "LogSoftmax"),  # of some temperature
+        (lambda x: x.softmax(1), "Softmax"),
+    ],
+)
+def test_what_normalises_what_has_been_normalised(made: Callable[[Tensor], Tensor], kind: str) -> None:
+    assert producer(made(torch.zeros(2, 3, requires_grad=True) * 2)) == kind
 
 
 def test_everything_is_put_back_even_after_an_error():
