@@ -20,12 +20,15 @@ from didact.doctor.limits import LIMITS
 from didact.doctor.rules import (
     data,
     generalisation,
+    held_out,
     labels,
     layers,
     losses,
     metrics,
     optimisation,
     preprocessing,
+    rates,
+    wrong_labels,
 )
 from didact.doctor.verdict import conclude
 
@@ -135,11 +138,11 @@ def test_labels_go_with_rows_that_are_answered_beyond_chance_at_first_sight(
 def never_as_good(met: Curve = 0.6, right: Curve = 0.3, change: Callable[[Chart], object] = id) -> str:
     made = chart(right=right, met=met)
     change(made)
-    return code(data.not_representative(case(made)))
+    return code(held_out.not_representative(case(made)))
 
 
 def test_validation_that_is_never_answered_as_well_as_rows_at_first_sight() -> None:
-    found = data.not_representative(case(chart(right=0.3, met=0.6)))
+    found = held_out.not_representative(case(chart(right=0.3, met=0.6)))
     assert found is not None
     assert (found.code, found.severity) == ("D04", "critical")
     assert found.evidence["accuracy of training rows at first sight"] == pytest.approx(0.6)
@@ -238,7 +241,7 @@ def far(targets: float = 0.0, spread: float = 1.0, inputs: float = 1.0, val: flo
     made = elsewhere(numbers(chart(val=val)), mean=inputs)
     made.rows.levels = [(BATCH, 0.0, 1.0)] * 20
     made.rows.val_levels = [(BATCH, targets, spread**2)] * 5
-    return [code(rule(case(made))) for rule in (data.not_representative, preprocessing.differs)]
+    return [code(rule(case(made))) for rule in (held_out.not_representative, preprocessing.differs)]
 
 
 def test_targets_that_lie_elsewhere_are_of_other_rows_and_not_of_other_preprocessing() -> None:
@@ -302,7 +305,7 @@ def test_a_validation_of_which_nothing_is_known_is_not_answered_as_well(
     train: float, val: float, found: str
 ) -> None:
     made = elsewhere(chart(train, val), mean=0.3)
-    assert code(data.of_another_kind(case(made))) == found
+    assert code(held_out.of_another_kind(case(made))) == found
 
 
 # D07: channels, words, quantities
@@ -405,7 +408,7 @@ def known_of(
 
 
 def test_what_is_known_of_validation_never_shows_in_the_loss_of_training() -> None:
-    found = labels.never_as_good(case(known_of()))
+    found = wrong_labels.never_as_good(case(known_of()))
     assert found is not None
     assert (found.code, found.severity) == ("L04", "warning")
     assert found.evidence["training accuracy"] == pytest.approx(0.3)
@@ -418,15 +421,15 @@ def test_what_is_known_of_validation_never_shows_in_the_loss_of_training() -> No
         known_of(dropout=0.6),
         surely(known_of(), 0.55, windows=2),
     ):
-        assert labels.never_as_good(case(healthy)) is None
+        assert wrong_labels.never_as_good(case(healthy)) is None
 
 
 def test_a_run_that_rose_may_have_wrong_labels_all_the_same() -> None:
     rose = known_of(train=[2.3, 6.0, *[2.0] * 6])
     assert case(rose).rose
-    assert code(labels.noisy(case(rose))) == "L04"
-    assert labels.noisy(case(known_of())) is None  # else it is asked last
-    assert labels.noisy(case(known_of(train=[2.3, 6.0, *[2.0] * 6], surer=0.7))) is None
+    assert code(wrong_labels.noisy(case(rose))) == "L04"
+    assert wrong_labels.noisy(case(known_of())) is None  # else it is asked last
+    assert wrong_labels.noisy(case(known_of(train=[2.3, 6.0, *[2.0] * 6], surer=0.7))) is None
 
 
 def codes(made: Chart) -> list[str]:
@@ -438,7 +441,7 @@ def test_wrong_labels_are_asked_for_last_and_explain_a_validation_that_is_better
     assert codes(made) == ["L04"]
     for epoch in made.epochs:
         epoch.in_eval = (2.0, 0.3)
-    assert code(data.small_validation(case(made))) == "D05"
+    assert code(held_out.small_validation(case(made))) == "D05"
     assert codes(made) == ["L04"]
     made.surer = []
     assert codes(made) == ["D05"]
@@ -453,7 +456,7 @@ def test_targets_of_which_some_are_off() -> None:
         made.dropout = dropout
         for epoch in made.epochs:
             epoch.val_rows = rows
-        return labels.never_as_near(case(made))
+        return wrong_labels.never_as_near(case(made))
 
     finding = found()
     assert finding is not None
@@ -467,8 +470,8 @@ def test_targets_of_which_some_are_off() -> None:
     assert found(train=2.3, val=1.0) is None  # nothing is
     assert found(rows=50) is None
     assert found(dropout=0.1) is None
-    assert labels.never_as_near(case(renewed(numbers(chart(1.5, 0.9))))) is None
-    assert labels.never_as_near(case(chart(1.5, 0.9))) is None  # classes
+    assert wrong_labels.never_as_near(case(renewed(numbers(chart(1.5, 0.9))))) is None
+    assert wrong_labels.never_as_near(case(chart(1.5, 0.9))) is None  # classes
     assert codes(numbers(chart(1.5, 0.9))) == ["L04"]
 
 
@@ -489,7 +492,7 @@ def test_a_mix_of_classes_explains_as_much_as_it_differs(
     made.rows.labels, made.rows.val_labels = {0: 500, 1: 500}, there
     for epoch in made.epochs:
         epoch.train_accuracy = 0.5
-    assert code(labels.noisy(case(made))) == found
+    assert code(wrong_labels.noisy(case(made))) == found
 
 
 @pytest.mark.parametrize(
@@ -497,7 +500,7 @@ def test_a_mix_of_classes_explains_as_much_as_it_differs(
 )
 def test_errors_that_look_like_none_may_be_of_long_ago(val: float, train: float, found: str) -> None:
     made = surely(chart(train, train, right=val), 0.55, right=0.4)
-    assert code(labels.noisy(case(made))) == found
+    assert code(wrong_labels.noisy(case(made))) == found
 
 
 def test_a_run_that_had_no_time_is_not_blamed_for_its_labels() -> None:
@@ -505,7 +508,7 @@ def test_a_run_that_had_no_time_is_not_blamed_for_its_labels() -> None:
         train = [2.3 - 0.1 * k for k in range(8)]
         made = surely(chart(train, val), 0.55, right=0.4)
         assert (code(generalisation.underfits(case(made))) == "R03") == (not found)
-        assert code(labels.noisy(case(made))) == found
+        assert code(wrong_labels.noisy(case(made))) == found
 
 
 @pytest.mark.parametrize(("mean", "found"), [(0.0, "L01"), (1.0, "")])
@@ -603,7 +606,7 @@ def test_who_is_blind_to_everything_is_not_blind_to_order() -> None:
 def test_a_rate_that_killed_what_was_alive(loss: float, early: float, late: float, found: str) -> None:
     made = moving(chart(loss, loss), [early, *[0.001] * 19])
     made.activations = [Activation("relu", "0.weight", 64, dead=[(0, 0.0), (199, late)])]
-    assert code(optimisation.rate_too_high(case(made))) == found
+    assert code(rates.rate_too_high(case(made))) == found
 
 
 @pytest.mark.parametrize(
@@ -613,7 +616,7 @@ def test_an_augmentation_that_drowns_the_rows_is_no_rate(spread: float, new: boo
     made = elsewhere(moving(chart(2.3, 2.3), [0.5] * 20), spread=spread)
     made = renewed(made) if new else made
     assert preprocessing.drowned(case(made)) == (found == "")
-    assert code(optimisation.rate_too_high(case(made))) == found
+    assert code(rates.rate_too_high(case(made))) == found
 
 
 @pytest.mark.parametrize(
@@ -625,7 +628,7 @@ def test_settings_that_nobody_uses_weigh_more_where_answers_are_poor(
     made = chart(1.0, 1.0, right=right)
     made.settings = [{"optimizer": "SGD", "momentum": momentum}]
     assert not case(made).slow
-    found = optimisation.odd_settings(case(made))
+    found = rates.odd_settings(case(made))
     assert (found.severity if found else "") == severity
 
 

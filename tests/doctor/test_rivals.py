@@ -18,7 +18,7 @@ from didact.doctor.inputs import Inputs
 from didact.doctor.limits import LIMITS
 from didact.doctor.passes import Pass
 from didact.doctor.rivals import Rivals
-from didact.doctor.rules import games, labels, losses, optimisation
+from didact.doctor.rules import games, labels, losses, rates
 
 GENERATOR = torch.Generator().manual_seed(0)
 REALS = 3 + 2 * torch.randn(32, 6, generator=GENERATOR)
@@ -256,11 +256,11 @@ def test_odd_settings_spoil_a_game_whose_fakes_are_too_close_or_too_far() -> Non
     for spread, severity in ((0.3, "warning"), (3.0, "warning"), (1.0, "hint")):
         made = game(spread)
         made.settings = [{"momentum": 0, "betas": (0.5, 0.999)}, {"betas": (0.999, 0.999)}]
-        found = optimisation.odd_settings(Case(made, LIMITS))
+        found = rates.odd_settings(Case(made, LIMITS))
         assert found is not None
         assert (found.severity, dict(found.evidence)) == (severity, {"betas": (0.999, 0.999)})
     made.settings = [{"betas": (0.5, 0.999), "eps": 1e-8}]
-    assert optimisation.odd_settings(Case(made, LIMITS)) is None
+    assert rates.odd_settings(Case(made, LIMITS)) is None
 
 
 def test_a_critic_whose_losses_only_grow_has_no_bound() -> None:

@@ -9,7 +9,7 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.limits import LIMITS
 from didact.doctor.rows import Register, chance, fingerprints
-from didact.doctor.rules import data
+from didact.doctor.rules import held_out
 from didact.doctor.rules.labels import visible
 from didact.doctor.rules.neighbours import neighbours, told_by_each
 
@@ -220,7 +220,7 @@ def test_several_labels_of_a_row_are_counted_one_by_one() -> None:
 
 def test_a_label_of_several_that_training_never_has() -> None:
     def found(rows: Rows) -> Finding | None:
-        return data.not_representative(Case(Chart(rows=rows), LIMITS))
+        return held_out.not_representative(Case(Chart(rows=rows), LIMITS))
 
     finding = found(columns([0.5, 0.0, 0.1], [0.2, 0.05, 0.0]))
     assert finding is not None

@@ -13,12 +13,14 @@ from didact.doctor.rules import (
     data,
     games,
     generalisation,
+    held_out,
     labels,
     layers,
     losses,
     metrics,
     optimisation,
     preprocessing,
+    rates,
 )
 from didact.doctor.rules.neighbours import told_by_all
 from didact.doctor.verdict import conclude
@@ -79,12 +81,14 @@ def test_stopping_early_needs_both_to_fall():
 
 def test_a_gap_that_neither_closes_nor_widens():
     flat = [(loss, 1.2) for loss in FALLS]
-    found = data.steady_gap(case(flat, (1.0, 0.6)))
+    found = held_out.steady_gap(case(flat, (1.0, 0.6)))
     assert found is not None
     assert found.severity == "warning"
-    assert data.steady_gap(case(flat, (1.0, 0.85))) is None
+    assert held_out.steady_gap(case(flat, (1.0, 0.85))) is None
     assert (
-        data.steady_gap(case(list(zip(FALLS, [1.0 + 0.1 * k for k in range(8)], strict=True)), (1.0, 0.6)))
+        held_out.steady_gap(
+            case(list(zip(FALLS, [1.0 + 0.1 * k for k in range(8)], strict=True)), (1.0, 0.6))
+        )
         is None
     )
 
@@ -93,16 +97,16 @@ def test_a_schedule_that_dies_is_told_from_one_that_ends():
     dying, ending = chart([(2.0, 2.0)] * 4), chart([(2.0, 2.0)] * 4)
     dying.rates = [(k, 0.1 * 0.5**k) for k in range(UPDATES)]
     ending.rates = [(k, 0.1 * (1 - k / UPDATES)) for k in range(UPDATES)]
-    assert optimisation.schedule(Case(dying, LIMITS)) is not None
-    assert optimisation.schedule(Case(ending, LIMITS)) is None
+    assert rates.schedule(Case(dying, LIMITS)) is not None
+    assert rates.schedule(Case(ending, LIMITS)) is None
 
 
 def test_a_rate_that_is_too_high_rises_first():
     stays = case([(2.3, 2.3)] * 4)
-    assert optimisation.rate_too_high(stays) is None
+    assert rates.rate_too_high(stays) is None
     rises = chart([(2.3, 2.3), (9.0, 9.0), (5.0, 5.0), (3.0, 3.0)])
     rises.rates = [(0, 0.5)]
-    found = optimisation.rate_too_high(Case(rises, LIMITS))
+    found = rates.rate_too_high(Case(rises, LIMITS))
     assert found is not None
     assert found.fix == "lr=0.05: a tenth of 0.5"
 
@@ -261,20 +265,20 @@ def played(ratio: float, spread: float, rate: float) -> Case:
 
 
 def test_a_player_that_was_thrown():
-    found = optimisation.rate_too_high(played(ratio=3.0, spread=0.3, rate=0.5))
+    found = rates.rate_too_high(played(ratio=3.0, spread=0.3, rate=0.5))
     assert found is not None
     assert found.fix == "lr=0.05: a tenth of 0.5"
-    assert optimisation.rate_too_high(played(ratio=3.0, spread=2.0, rate=0.5)) is not None
-    assert optimisation.rate_too_high(played(ratio=3.0, spread=1.0, rate=0.5)) is None
-    assert optimisation.rate_too_high(played(ratio=0.5, spread=0.3, rate=0.5)) is None
+    assert rates.rate_too_high(played(ratio=3.0, spread=2.0, rate=0.5)) is not None
+    assert rates.rate_too_high(played(ratio=3.0, spread=1.0, rate=0.5)) is None
+    assert rates.rate_too_high(played(ratio=0.5, spread=0.3, rate=0.5)) is None
 
 
 def test_players_that_stand_still():
-    found = optimisation.rate_too_low(played(ratio=1e-5, spread=0.3, rate=1e-6))
+    found = rates.rate_too_low(played(ratio=1e-5, spread=0.3, rate=1e-6))
     assert found is not None
     assert found.fix == "lr=0.001: 1000 times 1e-06"
-    assert optimisation.rate_too_low(played(ratio=1e-5, spread=1.0, rate=1e-6)) is None
-    assert optimisation.rate_too_low(played(ratio=5e-3, spread=0.3, rate=1e-6)) is None
+    assert rates.rate_too_low(played(ratio=1e-5, spread=1.0, rate=1e-6)) is None
+    assert rates.rate_too_low(played(ratio=5e-3, spread=0.3, rate=1e-6)) is None
 
 
 def test_a_loss_without_a_floor():
@@ -471,9 +475,9 @@ def test_a_kept_batch_of_a_few_rows_is_no_evidence_against_validation():
     made = chart([(0.5, 0.5)] * 5, (0.6, 0.95))
     made.rows.labels, made.accuracy = {0: 50, 1: 50}, [(199, 0.95)]
     made.pairings["cross_entropy"].facts["outputs"] = 2
-    assert data.small_validation(Case(made, LIMITS)) is None
+    assert held_out.small_validation(Case(made, LIMITS)) is None
     made.accuracy = [(199, 0.6)]
-    found = data.small_validation(Case(made, LIMITS))
+    found = held_out.small_validation(Case(made, LIMITS))
     assert found is not None
     assert found.severity == "warning"
 
@@ -509,5 +513,5 @@ def test_words_that_were_never_met_are_of_another_kind_and_others_are_numbered_a
     made.rows.train_seen, made.rows.visible = 200, [0.3, 0.3]
     made.pairings["cross_entropy"].facts["outputs"] = 40
     known = Case(made, LIMITS)
-    found = {"P02": preprocessing.differs(known), "D04": data.not_representative(known)}
+    found = {"P02": preprocessing.differs(known), "D04": held_out.not_representative(known)}
     assert [code for code, finding in found.items() if finding is not None] == [kind]

@@ -19,12 +19,15 @@ from didact.doctor.rules import (
     data,
     games,
     generalisation,
+    held_out,
     labels,
     layers,
     losses,
     metrics,
     optimisation,
     preprocessing,
+    rates,
+    wrong_labels,
 )
 from didact.doctor.taps import LossCall
 from didact.doctor.verdict import LAST, conclude
@@ -144,7 +147,7 @@ def answered(
         epoch.val_accuracy = val[k] if isinstance(val, list) else val
     made.dropout, made.surer = dropout, [(k, surer, 0.99) for k in range(3)]
     made.rows.labels, made.rows.val_labels = {0: 500, 1: 500}, others or {0: 200, 1: 200}
-    return labels.noisy(Case(made, LIMITS))
+    return wrong_labels.noisy(Case(made, LIMITS))
 
 
 def test_validation_that_is_labelled_better_than_training() -> None:
@@ -185,7 +188,7 @@ def wrong_and_sure(
 
 def test_errors_that_look_like_no_errors() -> None:
     def found(made: Chart) -> Finding | None:
-        return labels.noisy(Case(made, LIMITS))
+        return wrong_labels.noisy(Case(made, LIMITS))
 
     finding = found(wrong_and_sure())
     assert finding is not None
@@ -266,14 +269,14 @@ def test_rows_of_which_many_features_would_have_to_agree_are_copies(
     x = generator.integers(values, size=(400, features)).astype(np.float32)
     made = Chart(rows=Rows(inputs=x, train=set(range(1000)), repeated=30))
     made.probes["overlap"] = (0.05, 20, 400)
-    finding = data.overlap(Case(made, LIMITS))
+    finding = held_out.overlap(Case(made, LIMITS))
     assert (finding.code if finding else "") == ("D06" if found else "")
     made.probes["overlap"] = (0.2, 80, 400)  # far more than training rows repeat one another
-    assert data.overlap(Case(made, LIMITS)) is not None
+    assert held_out.overlap(Case(made, LIMITS)) is not None
     made.epochs, made.rows.val = [Epoch(10, val_rows=400)], set(range(350))  # which has twins of its own
-    assert (data.overlap(Case(made, LIMITS)) is not None) == found
+    assert (held_out.overlap(Case(made, LIMITS)) is not None) == found
     made.probes["overlap"] = (0.005, 2, 400)
-    assert data.overlap(Case(made, LIMITS)) is None
+    assert held_out.overlap(Case(made, LIMITS)) is None
 
 
 def test_words_agree_by_nature() -> None:
@@ -281,9 +284,9 @@ def test_words_agree_by_nature() -> None:
     for tokens in (False, True):
         rows = Rows(inputs=x, tokens=tokens, train=set(range(1000)), repeated=30)
         made = Chart(rows=rows, probes={"overlap": (0.05, 20, 400)})
-        assert (data.overlap(Case(made, LIMITS)) is None) == tokens
+        assert (held_out.overlap(Case(made, LIMITS)) is None) == tokens
     made.rows.inputs = None
-    assert data.overlap(Case(made, LIMITS)) is None
+    assert held_out.overlap(Case(made, LIMITS)) is None
 
 
 def moments(
@@ -383,7 +386,7 @@ def test_rows_of_validation_that_lie_elsewhere(
     made = renewed(chart([1.5] * 8, [val] * 8), new)
     made.rows.moments, made.rows.labels = moments(mean), dict.fromkeys(range(10), 100)
     made.rows.val_labels = {0: others} | dict.fromkeys(range(1, 10), 100)
-    finding = data.of_another_kind(Case(made, LIMITS))
+    finding = held_out.of_another_kind(Case(made, LIMITS))
     assert (finding.code if finding else "") == ("D04" if found else "")
 
 
@@ -437,10 +440,10 @@ def test_weights_that_were_born_tiny_are_found_in_a_run_that_only_limps() -> Non
 
 
 def test_large_steps_from_tiny_weights_are_no_large_rate() -> None:
-    assert optimisation.rate_too_high(started(1.0, 2.3, ratio=0.5)) is not None
-    assert optimisation.rate_too_high(started(0.1, 2.3, ratio=0.5)) is not None
-    assert optimisation.rate_too_high(started(0.01, 2.3, ratio=0.5)) is None
-    assert optimisation.rate_too_high(started(0.01, 9.0, ratio=0.5)) is not None  # it rose
+    assert rates.rate_too_high(started(1.0, 2.3, ratio=0.5)) is not None
+    assert rates.rate_too_high(started(0.1, 2.3, ratio=0.5)) is not None
+    assert rates.rate_too_high(started(0.01, 2.3, ratio=0.5)) is None
+    assert rates.rate_too_high(started(0.01, 9.0, ratio=0.5)) is not None  # it rose
 
 
 def test_a_rate_that_may_be_too_high_is_asked_last() -> None:
@@ -448,22 +451,22 @@ def test_a_rate_that_may_be_too_high_is_asked_last() -> None:
         return [finding.code for finding in conclude(made) if finding.severity != "hint"]
 
     case = started(1.0, 1.8, ratio=0.1)
-    assert optimisation.rate_too_high(case) is None
-    found = optimisation.perhaps_too_high(case)
+    assert rates.rate_too_high(case) is None
+    found = rates.perhaps_too_high(case)
     assert found is not None
     assert (found.code, found.severity, found.fix) == ("O01", "critical", "lr=0.01: a tenth of 0.1")
     assert codes(case.chart) == ["O01"]
     other = started(1.0, 1.8, ratio=0.1).chart
     other.counts["updates in evaluation mode"] = 100
     assert codes(other) == ["E02"]  # whatever else is found explains it
-    assert LAST[-1] == ("O01", optimisation.perhaps_too_high)
+    assert LAST[-1] == ("O01", rates.perhaps_too_high)
 
 
 def test_a_rate_that_may_be_too_high_has_large_updates_and_learns_little() -> None:
     def found(loss: float, ratio: float, gain: float = 1.0, heart: float = math.nan) -> bool:
         case = started(gain, loss, ratio)
         case.chart.probes |= {"by heart": heart} if math.isfinite(heart) else {}
-        return optimisation.perhaps_too_high(case) is not None
+        return rates.perhaps_too_high(case) is not None
 
     assert found(1.8, 0.1)
     assert not found(1.8, 0.04)

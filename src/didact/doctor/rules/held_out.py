@@ -1,0 +1,193 @@
+"""D04, D05 and D06: the rows that are held out to validate."""
+
+import math
+
+import numpy as np
+
+from didact.doctor.chart import Rows
+from didact.doctor.course import Case
+from didact.doctor.finding import Finding
+from didact.doctor.rules.data import sorted_batches
+from didact.doctor.rules.generalisation import modes_differ, trains_in_evaluation
+from didact.doctor.rules.preprocessing import (
+    changed_at_random,
+    differs,
+    inputs_elsewhere,
+    mixed_otherwise,
+    targets_elsewhere,
+    unlike,
+)
+
+
+def not_representative(case: Case) -> Finding | None:
+    """D04: validation has classes that training has not."""
+    rows = case.chart.rows
+    total, seen = sum(rows.val_labels.values()), sum(rows.labels.values())
+    never = [k for k, n in rows.val_columns.items() if n >= 5 and rows.columns.get(k) == 0]
+    if never and rows.train_seen >= 500:
+        known = {"labels in training": sum(n > 0 for n in rows.columns.values()), "never on": len(never)}
+        return Finding("D04", "critical", known, f"label {never[0]}: never met in training")
+    if (found := _split_along_a_feature(case) or _never_as_at_first_sight(case)) is not None:
+        return found
+    other = inputs_elsewhere(case) if targets_elsewhere(case) else None
+    if other is not None and other.severity == "critical":
+        return Finding("D04", "critical", {"targets lie elsewhere": "yes", **other.evidence})
+    if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
+        return None
+    missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}
+    share = sum(missing.values()) / total
+    words = bool(rows.visible)  # of which validation may have some of its own
+    if share < (case.at.new_words if words else case.at.unseen_share) or (words and case.good()):
+        return None
+    evidence = {"share of the validation rows": share, "classes in training": len(rows.labels)}
+    names = ", ".join(map(str, sorted(missing)[:8]))
+    return Finding("D04", "critical", evidence, f"class {names}: never met in training")
+
+
+def _split_along_a_feature(case: Case) -> Finding | None:
+    """A few features of a table lie elsewhere in validation, which is answered worse: rows were not mixed."""
+    rows, epochs = case.chart.rows, [e for e in case.chart.epochs if math.isfinite(e.val_loss)]
+    train, val = (rows.moments.get(name) for name in ("train", "val"))
+    if train is None or val is None or not rows.table or not epochs or train[1].shape != val[1].shape:
+        return None
+    if min(train[0], val[0]) < 100 or not epochs[-1].val_loss > 1.5 * epochs[-1].train_loss:
+        return None
+    spread = np.sqrt(train[2] / train[0])
+    lively = spread > 1e-6 * max(float(spread.max()), 1e-12)
+    moved = np.where(lively, np.abs(val[1] - train[1]) / np.where(lively, spread, 1.0), 0.0)
+    far = np.flatnonzero(moved > case.at.other_split)
+    if not len(far) or len(far) > case.at.shifted_share * len(moved):
+        return None
+    column = int(np.argmax(moved))
+    evidence = {
+        "its mean in validation is off by deviations": float(moved[column]),
+        "features like that": f"{len(far)} of {len(moved)}",
+        "validation loss over training loss": epochs[-1].val_loss / epochs[-1].train_loss,
+    }
+    return Finding("D04", "critical", evidence, f"feature {column}")
+
+
+def _never_as_at_first_sight(case: Case) -> Finding | None:
+    """Validation is never answered as well as rows of training were at first sight: they are others."""
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.val_rows]
+    right, rows = case.at_first_sight
+    random = case.game or changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
+    if random or len(known) < 3 or not case.relates or case.unstable or case.lost:
+        return None
+    if any(rule(case) for rule in (sorted_batches, differs, modes_differ, trains_in_evaluation)):
+        return None
+    best = max(e.val_accuracy for e in known)
+    error = math.sqrt(0.25 / rows + 0.25 / known[-1].val_rows)
+    if best > right - max(4 * error, case.at.gap):
+        return None
+    evidence = {"accuracy of training rows at first sight": right, "best of validation": best, "error": error}
+    return Finding("D04", "critical", evidence)
+
+
+def steady_gap(case: Case) -> Finding | None:
+    """D04: training is answered, validation is not, and neither gets worse: too few rows, or others."""
+    known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy)]
+    late = case.chart.epochs[-5:]
+    if len(known) < 5 or not late[-1].val_rows:
+        return None
+    steady = late[-1].val_loss < case.at.risen * min(e.val_loss for e in late)
+    error = math.sqrt(0.25 / late[-1].val_rows)
+    rows = case.chart.rows
+    few = (
+        0 < len(rows.train) < case.at.few_each * case.classes and sum(rows.labels.values()) <= rows.train_seen
+    )
+    most = 0.6 * case.at.steady_gap if few else case.at.steady_gap
+    if not case.gap > max(most, 3 * error) or not (steady or few) or case.stuck:
+        return None
+    evidence = {
+        "accuracy in training minus in validation": case.gap,
+        "standard error": error,
+        "different rows of training": len(case.chart.rows.train),
+    }
+    return Finding("D04", "warning", evidence, fix="gather more training rows, of the kind that is validated")
+
+
+def of_another_kind(case: Case) -> Finding | None:
+    """D04: the rows of validation lie elsewhere than those of training, and are not answered as well."""
+    random = case.game or changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
+    apart = unlike(case) if not random else None
+    last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
+    known = case.at.known * case.baseline if case.sure else 0.0  # it hardly matters
+    as_well = last is not None and last.val_loss < max(1.3 * last.train_loss, known)
+    if case.left < 0.75 and last is not None and last.val_loss > 0.95 * case.baseline:
+        as_well = False  # of validation nothing is known
+    if apart is None or as_well or (math.isfinite(case.val_accuracy) and case.good(0.9)):
+        return None
+    if last is None and len(case.chart.rows.train) > 0.9 * case.chart.rows.train_seen:
+        return None  # nobody scores it, and training may change its rows
+    return Finding("D04", "warning", apart, fix="split at random, so that both have rows of every kind")
+
+
+def small_validation(case: Case) -> Finding | None:
+    """D05: validation is better than training on rows scored alike, or too small to tell."""
+    rows = max((e.val_rows for e in case.chart.epochs), default=0)
+    if not rows:
+        return None
+    if not case.classes:
+        few = {"rows": rows, "healthy": f"at least {case.at.few_rows}"}
+        return Finding("D05", "hint", few) if rows < case.at.few_rows else None
+    error = math.sqrt(0.25 / rows)
+    if (
+        rows < case.at.few_to_validate
+        and len(case.chart.epochs) > 1
+        and min(case.val_accuracy, case.accuracy) < 0.9
+    ):
+        return Finding("D05", "warning", {"rows": rows, "standard error of an accuracy": error})
+    scored = [(e.val_accuracy, e.in_eval[1]) for e in case.chart.epochs if e.in_eval]
+    better = [pair for pair in scored if pair[0] > pair[1] + max(case.at.too_regular, 3 * error)]
+    trained = case.accuracy if math.isfinite(case.accuracy) else 0.0  # of more rows than the kept ones
+    apart = case.val_accuracy - trained > case.at.too_regular / 2
+    if len(better) >= 3 and case.chart.modules.get("dropout", 0) == 0 and apart:
+        own, trained = better[-1]
+        return Finding(
+            "D05", "warning", {"validation accuracy": own, "of a training batch": trained, "rows": rows}
+        )
+    if error > case.at.small_error:
+        return Finding(
+            "D05", "hint", {"rows": rows, "standard error of an accuracy": error, "healthy": "below 0.03"}
+        )
+    return None
+
+
+def overlap(case: Case) -> Finding | None:
+    """D06: rows of the validation were trained on."""
+    share, leaked, total = case.chart.probes.get("overlap", (0.0, 0, 0))
+    if share <= case.at.overlap or leaked < 3:
+        return None
+    rows = case.chart.rows
+    inside = rows.repeated / max(len(rows.train), 1)
+    natural = share <= max(3 * inside, _expected(case)) and not _never_alike(rows)
+    if natural:
+        return None
+    evidence = {
+        "validation rows that were trained on": f"{leaked} of {total}",
+        "duplicates inside the training rows": inside,
+    }
+    return Finding("D06", "critical", evidence)
+
+
+def _expected(case: Case) -> float:
+    """Twice the share that the twins within validation let expect, if training rows are drawn likewise."""
+    rows = case.chart.rows
+    seen = max((e.val_rows for e in case.chart.epochs), default=0)
+    twins = max(seen - len(rows.val), 0)
+    return 2 * twins / seen * len(rows.train) / seen if seen else 0.0
+
+
+def _never_alike(rows: Rows) -> bool:
+    """Rows that are equal are copies: a feature hardly takes a value twice, or many would have to agree."""
+    x = rows.inputs
+    if x is None or not len(x):
+        return False
+    changes = (np.diff(np.sort(x, axis=0), axis=0) != 0).mean(0)
+    if (changes > 0.4).any():
+        return True
+    agree = sum(
+        math.log((np.unique(column, return_counts=True)[1] ** 2).sum() / len(x) ** 2) for column in x.T
+    )
+    return not rows.tokens and agree < math.log(1e-9)

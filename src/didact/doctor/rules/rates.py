@@ -1,0 +1,185 @@
+"""O01 to O04: how large the steps are."""
+
+import math
+
+import numpy as np
+
+from didact.doctor.course import Case, at_step
+from didact.doctor.finding import Finding
+from didact.doctor.rules.layers import born_tiny
+from didact.doctor.rules.preprocessing import drowned
+
+
+def rate_too_high(case: Case) -> Finding | None:
+    """O01: the loss rises early, or updates are as large as weights, and it does not recover."""
+    if case.updates < 10:
+        return None
+    if case.game:
+        return _thrown_game(case)
+    if case.early_ratio < case.at.small_update or drowned(case):
+        return None
+    large = case.early_ratio > case.at.large_update
+    if born_tiny(case) and not case.rose:
+        return None
+    if case.broken and case.sure and case.first > 100 * case.baseline:  # it was so before the first update
+        return None
+    dead = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0)
+    if dead > case.at.dead and not large:
+        return None
+    died = max((a.dead[-1][1] for a in case.chart.activations if a.dead), default=0.0)
+    killed = case.stuck and case.early_ratio > 2 * case.at.large_update  # what was alive, by its first steps
+    if dead < case.at.dead < died and (killed or case.ratio > case.at.large_update) and not case.good(0.8):
+        return _too_high(case)
+    wild = case.ratio > case.at.large_update and not case.good(0.8)  # from first to last
+    bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.55)
+    thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
+    far = case.rose and case.early_ratio > case.at.thrown and not case.good() and case.left > 0.3
+    bad, large = bad or thrown or far, large or thrown
+    far_enough = large and case.early_ratio > 4 * case.at.large_update
+    pushed = case.early_ratio > case.at.thrown if case.broken else far_enough and _kept_up(case)
+    return _too_high(case) if bad and (case.rose or pushed) else None
+
+
+def perhaps_too_high(case: Case) -> Finding | None:
+    """O01: updates are somewhat large and little is learned, which may have many causes; asked last."""
+    if case.game or case.broken or born_tiny(case) or not case.left > 0.7:
+        return None
+    untried = case.none_the_wiser and "by heart" not in case.chart.probes
+    large = case.early_ratio > case.at.large_update
+    return _too_high(case) if large and _kept_up(case) and not untried else None
+
+
+def _kept_up(case: Case) -> bool:
+    """Updates stay large, and nothing more is learned; of one layer alone the loss would have risen."""
+    large = case.ratio > case.at.large_update / 3 or case.early_ratio > case.at.thrown
+    return large and case.chart.modules.get("weighty", 2) > 1 and case.long_enough and not case.still_learning
+
+
+def _too_high(case: Case) -> Finding:
+    rate = _rate(case)
+    evidence = {
+        "highest loss over the first": float(case.smooth.max() / case.first) if case.first else math.nan,
+        "largest update over its weight": case.early_ratio,
+        "healthy": f"below {case.at.large_update:g}",
+        "learning rate": rate,
+    }
+    fix = f"lr={rate / 10:g}: a tenth of {rate:g}"
+    return Finding("O01", "critical", evidence, fix=fix, picture=_curve(case))
+
+
+def _thrown_game(case: Case) -> Finding | None:
+    """Two players of which one was thrown far from where it began, and what they make shows it."""
+    if not case.early_ratio > case.at.thrown or not (case.spread <= 0.7 or case.spread >= 1.5):
+        return None
+    rate = _rate(case)
+    evidence = {
+        "largest update over its weight": case.early_ratio,
+        "healthy": f"below {case.at.large_update:g}",
+        "distance of two fakes over two real rows": case.spread,
+        "learning rate": rate,
+    }
+    return Finding("O01", "critical", evidence, fix=f"lr={rate / 10:g}: a tenth of {rate:g}")
+
+
+def rate_too_low(case: Case) -> Finding | None:
+    """O02: updates are tiny beside their weights and the loss hardly falls."""
+    if case.game and case.long_enough and case.early_ratio < case.at.small_update and case.spread <= 0.7:
+        return _standing_still(case)
+    small = case.at.small_update if case.stuck else case.at.tiny_update
+    if case.game or case.broken or not case.long_enough or not case.ratio < small:
+        return None
+    dead = max((a.dead[-1][1] for a in case.chart.activations if a.dead), default=0.0)
+    if dead > case.at.all_dead:
+        return None
+    after = at_step(case.chart.losses, min(100, case.updates - 1))
+    if after < 0.7 * case.first or case.left < 0.6:
+        return None
+    rate = _rate(case)
+    evidence = {
+        "median update over its weight": case.ratio,
+        "healthy": f"{small:g} to 0.01",
+        "loss after 100 updates over the first": after / case.first,
+        "learning rate": rate,
+    }
+    factor = 10.0 ** max(1, round(math.log10(2e-3 / max(case.ratio, 1e-9))))
+    evidence["factor that would do"] = factor
+    return Finding(
+        "O02",
+        "critical",
+        evidence,
+        fix=f"lr={rate * factor:g}: {factor:g} times {rate:g}",
+        picture=_curve(case),
+    )
+
+
+def _standing_still(case: Case) -> Finding:
+    """Two players that hardly move; what they make is what they made at the start."""
+    rate = _rate(case)
+    evidence = {
+        "largest update over its weight": case.early_ratio,
+        "healthy": f"{case.at.small_update:g} to {case.at.large_update:g}",
+        "distance of two fakes over two real rows": case.spread,
+        "learning rate": rate,
+    }
+    factor = 10.0 ** max(1, round(math.log10(1e-2 / max(case.early_ratio, 1e-9))))
+    return Finding("O02", "critical", evidence, fix=f"lr={rate * factor:g}: {factor:g} times {rate:g}")
+
+
+def odd_settings(case: Case) -> Finding | None:
+    """O03: momentum, betas or epsilon far from what everybody uses."""
+    for settings in case.chart.settings:
+        betas = settings.get("betas") or (0.0, 0.0)
+        odd = {
+            "momentum": settings.get("momentum", 0) >= 0.99,
+            "eps": settings.get("eps", 0) > 1e-3,
+            "betas": betas[0] >= 0.99 or 0 < betas[1] < 0.8,
+        }
+        names = [name for name, is_odd in odd.items() if is_odd]
+        if names:
+            off = case.spread < 0.5 or case.spread > 2
+            symptom = off if case.game else case.slow or case.unstable or not case.good(0.5)
+            return Finding("O03", "warning" if symptom else "hint", {name: settings[name] for name in names})
+    return None
+
+
+def schedule(case: Case) -> Finding | None:
+    """O04: the rate is gone before the run has learned, or climbs without end."""
+    first = {step for step, _ in case.chart.by_group.get(0, [])} if case.game else None  # of two players
+    rates = [r for s, r in case.chart.rates if math.isfinite(r) and (first is None or s in first)]
+    if len(rates) < 20:
+        return None
+    peak = int(np.argmax(rates))
+    gone = next((k for k in range(peak, len(rates)) if rates[k] < case.at.rate_gone * rates[peak]), None)
+    picture = {
+        "kind": "curve",
+        "title": "learning rate",
+        "points": list(enumerate(rates))[:: max(1, len(rates) // 400)],
+        "log": True,
+    }
+    if gone is not None and gone - peak < case.at.rate_early * len(rates) and case.left > 0.25:
+        evidence = {
+            "updates until a hundredth of its peak": gone - peak,
+            "updates in all": len(rates),
+            "loss left of ignorance": case.left,
+        }
+        return Finding("O04", "critical", evidence, picture=picture)
+    rising = (
+        rates[-1] > 10 * rates[0] and rates[-1] == max(rates) and rates[len(rates) // 2] < 0.9 * rates[-1]
+    )
+    if rising and (case.unstable or case.lost or case.slow):
+        return Finding(
+            "O04", "critical", {"rate at the start": rates[0], "at the end": rates[-1]}, picture=picture
+        )
+    return None
+
+
+def _rate(case: Case) -> float:
+    return max((r for _, r in case.chart.rates if math.isfinite(r)), default=math.nan)
+
+
+def _curve(case: Case) -> dict[str, object]:
+    return {
+        "kind": "curve",
+        "title": "training loss",
+        "points": [p for p in case.chart.losses if math.isfinite(p[1])][:2000],
+    }
