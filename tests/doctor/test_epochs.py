@@ -195,3 +195,21 @@ def test_a_pass_that_only_supplies_another_is_no_validation(dropout: float) -> N
             optimizer.step()
     assert (doctor.chart.errors, doctor.chart.epochs) == ([], [])
     assert "E01" not in [finding.code for finding in doctor.report().findings]
+
+
+@pytest.mark.parametrize(("told", "leaks"), [({"loss": 0.3}, True), ({}, False)])
+def test_the_training_rows_told_as_the_validation_leak(told: dict[str, float], leaks: bool) -> None:
+    model, rows = nn.Linear(4, 2), torch.randn(60, 4)
+    optimizer, labels = torch.optim.SGD(model.parameters(), 0.1), (rows[:, 0] > 0).long()
+    doctor = Doctor(quiet=True)
+    doctor.on_start(model, optimizer)
+    for _ in range(6):
+        for part in torch.arange(60).split(20):
+            optimizer.zero_grad()
+            F.cross_entropy(model(rows[part]), labels[part]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            F.cross_entropy(model(rows), labels)
+        doctor.on_epoch({"loss": 0.3}, told)
+    doctor.close()
+    assert ("D06" in doctor.report().codes()) == leaks

@@ -137,7 +137,7 @@ class Epochs:
                 self.close({}, {})
         self._forget()
 
-    def _end_validation(self) -> None:
+    def _end_validation(self, told: bool = False) -> None:
         at, chart = self.validation, self.chart
         chart.count("validations")
         if at.scored:
@@ -146,15 +146,18 @@ class Epochs:
         if at.lax:
             chart.count("validations in training mode", at.where)
         if "overlap" not in chart.probes or chart.counts["validations"] <= 3:
-            self._compare_rows()
+            self._compare_rows(told)
 
     def _forget(self) -> None:
         self.validation = Tally(phases=self.validation.phases)
         self.updates, self.unscored = 0, []
         self.register.phase.clear()
 
-    def _compare_rows(self) -> None:
-        """Rows of a validation that were trained on; scoring the training rows themselves does not count."""
+    def _compare_rows(self, told: bool) -> None:
+        """Rows of a validation that were trained on; scoring the training rows themselves does not count.
+
+        Unless they are all that was scored, and the loop tells it as its validation.
+        """
         phase, trained = self.register.phase, self.chart.rows.train
         everything = [row for _, _, rows in phase for row in rows]
         inside = set(everything) & trained
@@ -166,6 +169,8 @@ class Epochs:
             for row in everything:
                 times[row] = times.get(row, 0) + 1
             leaked, total = sum(times[row] > 1 for row in inside), len(everything) - len(inside)
+            if told and not total:
+                leaked = total = len(everything)
         else:
             known, clean = (_batches(phase, wholly) for wholly in (True, False))
             apart = known and clean and len(known) + len(clean) == len(phase)
@@ -180,7 +185,7 @@ class Epochs:
         """An epoch is over: the loop says so with its metrics, or a validation ended where it never does."""
         self._count_some()
         if self.validation.passes:
-            self._end_validation()
+            self._end_validation(told=bool(val))
         at, tally = self.validation, self.training
         told = {f"train {k}": v for k, v in train.items()} | {f"val {k}": v for k, v in val.items()}
         epoch = Epoch(
