@@ -256,6 +256,12 @@ class Case:
         last = [value for _, value in self.chart.accuracy[-20:]]
         return sum(last) / len(last) if last else math.nan
 
+    @property
+    def sureness(self) -> float:
+        """How often right answers of training are surer than wrong ones, of late; NaN where unknown."""
+        known = [surer for _, surer, _ in self.chart.surer if math.isfinite(surer)][-3:]
+        return _median(known) if len(known) == 3 else math.nan
+
     @cached_property
     def at_first_sight(self) -> tuple[float, float]:
         """Accuracy of training rows at first sight, late in the first epoch, and how many there were."""

@@ -49,6 +49,8 @@ class Limits:
     hardly_seen: float = 0.5  # of what is known of validation, that the loss of training shows
     hardly_near: float = 0.75  # of the loss of training, that validation costs
     surer: float = 0.66  # of all pairs of a right and a wrong answer
+    unsure: float = 0.6  # the same, where rows are made harder or nothing else tells
+    apart: float = 0.15  # of accuracy, by which validation is right more often than training
     told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0
     offset: float = 10.0  # standard deviations

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from didact.doctor.chart import Series, Weight
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
@@ -143,8 +141,7 @@ def bag_of_words(case: Case) -> Finding | None:
 
     It is stuck, or as sure of its wrong answers as of the right ones: the same words in another order.
     """
-    moved, known = case.chart.probes.get("order"), [surer for _, surer, _ in case.chart.surer[-3:]]
-    sure = len(known) == 3 and float(np.median(known)) < case.at.surer - 0.06 and not case.good()
+    moved, sure = case.chart.probes.get("order"), case.sureness < case.at.unsure and not case.good()
     if moved is None or moved >= case.at.blind or not case.chart.rows.tokens or not (case.stuck or sure):
         return None
     return Finding("A06", "critical", {"the answer moves by": moved, "when the places are shuffled": "yes"})

@@ -93,8 +93,7 @@ def _labelled_better(case: Case) -> Finding | None:
 
 def _merely_hard(case: Case) -> bool:
     """Whether wrong answers are given with doubt: they are where classes lie close, whoever labelled them."""
-    known = [surer for _, surer, _ in case.chart.surer if math.isfinite(surer)][-3:]
-    return len(known) == 3 and float(np.median(known)) > case.at.surer
+    return case.sureness > case.at.surer
 
 
 def _wrong_and_sure(case: Case) -> Finding | None:
@@ -109,13 +108,13 @@ def _wrong_and_sure(case: Case) -> Finding | None:
     if case.chart.rows.tokens and (bag_of_words(case) or changed_at_random(case)):
         return None
     least = case.chance + 0.25 * (1 - case.chance)
-    most = case.at.surer - 0.06 * changed_at_random(case)  # which makes rows harder
+    most = case.at.unsure if changed_at_random(case) else case.at.surer
     known = [(s, right) for _, s, right in case.chart.surer if math.isfinite(s) and least < right < 0.85]
     if len(known) < 3:
         return None
     surer, right = (float(np.median(part)) for part in zip(*known[-3:], strict=True))
     then = (right - case.chance) / (1 - case.chance)
-    if not surer < most or (case.val_accuracy > right + 0.15 and 1 - case.left > then + 0.1):
+    if not surer < most or (case.val_accuracy > right + case.at.apart and 1 - case.left > then + 0.1):
         return None  # or it has learned far more since
     evidence = {
         "surer of a right answer than of a wrong one": surer,
@@ -136,16 +135,15 @@ def never_as_good(case: Case) -> Finding | None:
     late = [e.val_accuracy for e in case.chart.epochs if math.isfinite(e.val_accuracy)][-3:]
     validated = float(np.median(late))
     knows = (validated - case.chance) / (1 - case.chance)
-    known = [surer for _, surer, _ in case.chart.surer if math.isfinite(surer)][-3:]
-    if len(known) < 3 or len(late) < 3 or knows < 0.25 or validated < case.accuracy + 0.15:
+    if len(late) < 3 or knows < 0.25 or validated < case.accuracy + case.at.apart:
         return None
-    if not 1 - case.left < case.at.hardly_seen * knows or float(np.median(known)) > case.at.surer - 0.04:
+    if not 1 - case.left < case.at.hardly_seen * knows or not case.sureness < case.at.unsure:
         return None
     evidence = {
         "validation accuracy": validated,
         "training accuracy": case.accuracy,
         "training loss left of ignorance": case.left,
-        "surer of a right answer than of a wrong one": float(np.median(known)),
+        "surer of a right answer than of a wrong one": case.sureness,
     }
     return Finding("L04", "warning", evidence)
 
