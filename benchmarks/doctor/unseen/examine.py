@@ -52,6 +52,7 @@ TASKS = (
     *("wards", "votes", "prices", "cells", "cancer", "coins", "irises", "tunes"),
     *("grammar", "yields", "signs", "stencils", "demand", "clients"),
     *("faults", "rents", "intents", "leaves"),
+    *("loans", "orbits", "fonts"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"
