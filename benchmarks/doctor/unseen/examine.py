@@ -51,7 +51,7 @@ TASKS = (
     *("mail", "heartbeats", "boxes", "names", "compress"),
     *("wards", "votes", "prices", "cells", "cancer", "coins", "irises", "tunes"),
     *("grammar", "yields", "signs", "stencils", "demand", "clients"),
-    *("faults", "rents", "intents", "leaves"),
+    *("bearings", "rents", "intents", "leaves"),
     *("loans", "orbits", "fonts"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"

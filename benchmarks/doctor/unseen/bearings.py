@@ -191,7 +191,7 @@ def train(
         return Outcome(accuracy(final, test_x, test_y), reported)
 
 
-CASES, add = cases("faults", train)
+CASES, add = cases("bearings", train)
 add("as it should be")
 
 add("gaps of the sensor are NaN", "D01", mistake="sensor gaps")
