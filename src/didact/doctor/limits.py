@@ -21,7 +21,7 @@ class Limits:
     majority: float = 0.8
     one_answer: float = 0.8  # of the rows of other classes, that the largest class is answered for
     too_many: float = 0.2  # of the validation rows, by which its answers outnumber it
-    rare: float = 0.95  # of the rows, that leave the other of two classes rare
+    rare: float = 0.95  # of the rows, that leave the other classes rare
     ordered: float = 0.5  # of the way from chance to all alike
     unseen_share: float = 0.005
     new_words: float = 0.05  # of the words to be told, that training never had
@@ -58,7 +58,7 @@ class Limits:
     moments: float = 2.0
     shift: float = 0.5  # standard deviations
     unknown: float = 0.3  # of the tokens of validation
-    few_words: int = 10
+    few_words: int = 10  # different ones, whose frequencies tell nothing
     other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
     tried: int = 5  # epochs

@@ -166,8 +166,7 @@ class Reader:
         if found is None and one.compared is not None:
             found = one.compared.target
         if found is None and heard:
-            mine = [call for call in heard if call.given.data_ptr() == one.answer.data_ptr() != 0]
-            if mine:
+            if mine := _of_answer(one, heard):
                 found = mine[-1].target if agree(mine) else None
             elif any(call.given.data_ptr() in places_of(one.output) for call in heard):
                 found = None  # a loss of another head
@@ -190,9 +189,14 @@ class Reader:
         self.chart.rows.not_finite = found
 
 
+def _of_answer(one: Pass, heard: Sequence[LossCall]) -> list[LossCall]:
+    """The losses that were given the very answer of a pass."""
+    return [call for call in heard if call.given.data_ptr() == one.answer.data_ptr() != 0]
+
+
 def _as_compared(batch: Tensor | None, one: Pass, heard: Sequence[LossCall]) -> Tensor | None:
     """Targets of a batch, in the order in which the loss got them: the loop may have put them in another."""
-    mine = [call for call in heard if call.given.data_ptr() == one.answer.data_ptr() != 0]
+    mine = _of_answer(one, heard)
     if batch is None or not mine or not agree(mine):
         return batch
     target = mine[-1].target

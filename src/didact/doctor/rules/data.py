@@ -24,7 +24,7 @@ def not_finite(case: Case) -> Finding | None:
 
 
 def majority(case: Case) -> Finding | None:
-    """D02: one class has nearly all rows, and gets all answers."""
+    """D02: one class has nearly all rows, and gets all answers, or far too many."""
     counts = case.chart.rows.labels
     total = sum(counts.values())
     votes = next((e.predicted for e in reversed(case.chart.epochs) if sum(e.predicted)), [])

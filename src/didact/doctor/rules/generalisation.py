@@ -12,6 +12,8 @@ from didact.doctor.finding import Finding
 
 SHARES = ("acc", "accuracy", "r2", "f1", "auc")  # of what is right: names of metrics end so
 
+MORE_ROWS = "more rows; else weight decay, dropout or a smaller network"
+
 
 def overfits(case: Case) -> Finding | None:
     """R01: validation got worse for some epochs while training went on getting better."""
@@ -73,9 +75,7 @@ def _by_heart(case: Case, known: list[tuple[int, Epoch]]) -> Finding | None:
         "training loss at the end": case.end,
         "validation loss at the end": last.val_loss,
     }
-    return Finding(
-        "R01", "warning", evidence, fix="more rows; else weight decay, dropout or a smaller network"
-    )
+    return Finding("R01", "warning", evidence, fix=MORE_ROWS)
 
 
 def _by_heart_alone(case: Case) -> Finding | None:
@@ -92,8 +92,7 @@ def _by_heart_alone(case: Case) -> Finding | None:
         "accuracy lost between training and validation": case.gap,
         "training loss left of ignorance": case.left,
     }
-    fix = "more rows; else weight decay, dropout or a smaller network"
-    return Finding("R01", "warning", evidence, fix=fix)
+    return Finding("R01", "warning", evidence, fix=MORE_ROWS)
 
 
 def too_regular(case: Case) -> Finding | None:

@@ -20,7 +20,7 @@ from didact.doctor.rules.preprocessing import (
 
 
 def not_representative(case: Case) -> Finding | None:
-    """D04: validation has classes that training has not."""
+    """D04: validation has classes that training has not, or rows that are plainly others."""
     rows = case.chart.rows
     total, seen = sum(rows.val_labels.values()), sum(rows.labels.values())
     never = [k for k, n in rows.val_columns.items() if n >= 5 and rows.columns.get(k) == 0]
@@ -29,9 +29,10 @@ def not_representative(case: Case) -> Finding | None:
         return Finding("D04", "critical", known, f"label {never[0]}: never met in training")
     if (found := _split_along_a_feature(case) or _never_as_at_first_sight(case)) is not None:
         return found
-    other = inputs_elsewhere(case) if targets_elsewhere(case) else None
+    moved = targets_elsewhere(case)
+    other = inputs_elsewhere(case) if moved else None
     if other is not None and other.severity == "critical":
-        return Finding("D04", "critical", {"targets lie elsewhere": "yes", **other.evidence})
+        return Finding("D04", "critical", {"its targets are off by deviations": moved, **other.evidence})
     if not total or not rows.labels or not 0 < case.classes <= 200 or seen < 10 * len(rows.labels):
         return None
     missing = {k: n for k, n in rows.val_labels.items() if k not in rows.labels and k >= 0}

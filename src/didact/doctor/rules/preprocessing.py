@@ -51,12 +51,16 @@ def differs(case: Case) -> Finding | None:
     return None if targets_elsewhere(case) else inputs_elsewhere(case)
 
 
-def targets_elsewhere(case: Case) -> bool:
-    """Whether validation asks for other quantities than training, which no preprocessing of inputs does."""
+def targets_elsewhere(case: Case) -> float:
+    """By how many deviations validation asks for other quantities than training; 0 for a few.
+
+    No preprocessing of inputs moves them; that of the targets would change their deviation.
+    """
     if not (case.chart.rows.levels and case.chart.rows.val_levels):
-        return False
+        return 0.0
     (mean, spread), (other, others) = map(_level, (case.chart.rows.levels, case.chart.rows.val_levels))
-    return spread > 0 and 1 / 3 < others / spread < 3 and abs(other - mean) > case.at.shift * spread
+    moved = abs(other - mean) / spread if spread > 0 and 1 / 3 < others / spread < 3 else 0.0
+    return moved if moved > case.at.shift else 0.0
 
 
 def _level(levels: Sequence[tuple[int, float, float]]) -> tuple[float, float]:
@@ -190,7 +194,13 @@ def hard_augmentation(case: Case) -> Finding | None:
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
     tried = len(case.chart.epochs) >= case.at.tried
     if case.chart.rows.tokens and tried and _sure_of_anything(case):
-        return Finding("P03", "warning", {"validation accuracy": case.val_accuracy, "rows met twice": 0})
+        rows = case.chart.rows
+        evidence = {
+            "validation accuracy": case.val_accuracy,
+            "surer of a right answer than of a wrong one": case.sureness,
+            "different rows of those that were read": len(rows.train) / rows.train_seen,
+        }
+        return Finding("P03", "warning", evidence)
     return Finding("P03", "warning", apart) if apart and tried and not case.good(0.85) else None
 
 

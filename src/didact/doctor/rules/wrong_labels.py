@@ -118,7 +118,7 @@ def _wrong_and_sure(case: Case) -> Finding | None:
         return None  # or it has learned far more since
     evidence = {
         "surer of a right answer than of a wrong one": surer,
-        "healthy": f"above {case.at.surer:g}",
+        "healthy": f"above {most:g}",
         "training accuracy": case.accuracy,
     }
     return Finding("L04", "warning", evidence)
