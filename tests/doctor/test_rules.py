@@ -422,9 +422,9 @@ def test_dead_units_are_no_cause_where_training_lacks_nothing():
     made = chart([(2.3, 2.3), (0.5, 1.5), (0.01, 1.5)], (1.0, 0.5))
     made.rows.labels, made.accuracy = {0: 50, 1: 50}, [(199, 1.0)]
     made.activations = [Activation("relu", "0.weight", 64, dead=[(0, 0.0), (199, 0.6)])]
-    assert layers.dead(Case(made, LIMITS)) is None
+    assert layers.died(Case(made, LIMITS)) is None
     made.accuracy, made.losses = [(199, 0.5)], [(k, 1.2) for k in range(UPDATES)]
-    assert layers.dead(Case(made, LIMITS)) is not None
+    assert layers.died(Case(made, LIMITS)) is not None
 
 
 def test_training_that_learns_what_validation_never_knows_is_told_last():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from didact.cli.table import print_pairs, print_table
-from didact.doctor.codes import Cause, causes
+from didact.doctor.codes import Cause, causes, named
 from didact.doctor.finding import plain
 from didact.errors import RunError, UsageError
 
@@ -221,6 +221,8 @@ def _section(finding: Mapping[str, Any]) -> str:
     rows = [[escape(str(key)), escape(in_words(value))] for key, value in finding["evidence"].items()]
     parts += [table(["measured", ""], rows)] if rows else []
     parts += [paragraph(f"Fix: {finding['fix']}")] if finding["fix"] else []
+    alike = finding.get("alike", ())  # a diagnosis of before has none
+    parts += [paragraph(f"If it is not that: {named(alike)}", "quiet")] if alike else []
     parts += [paragraph(f"Notes: {finding['notes']}", "quiet")] if finding["notes"] else []
     if finding["picture"]:
         from didact.draw.diagnosis import draw_finding
@@ -247,7 +249,7 @@ def _tell_run(directory: Path, arguments: argparse.Namespace) -> int:
     if arguments.json != STDOUT:
         print(said["verdict"])
         for entry in said["findings"]:
-            known = {k: v for k, v in entry.items() if k not in ("cause", "notes")}
+            known = {k: v for k, v in entry.items() if k not in ("cause", "notes", "alike")}
             print(Finding(**known))
     _write(said, arguments, directory.resolve().name)
     return int(said["verdict"] not in HEALTHY)
@@ -261,7 +263,7 @@ def _entry(cause: Cause) -> dict[str, Any]:
         "rule": _rule(cause),
         "fix": cause.fix,
         "notes": cause.notes,
-    }
+    } | ({"alike": named(cause.alike)} if cause.alike else {})
 
 
 def _looked_for(cause: Cause) -> str:

@@ -140,6 +140,7 @@ class Rows:
     words: dict[int, int] = field(default_factory=dict)  # whole numbers that inputs of training are made of
     val_words: dict[int, int] = field(default_factory=dict)  # those of validation, and how often each is met
     late: tuple[np.ndarray, np.ndarray] | None = None  # inputs and targets of the last batches that were read
+    held: tuple[np.ndarray, np.ndarray] | None = None  # the same of validation rows that were not trained on
     train: set[int] = field(default_factory=set)
     train_seen: int = 0
     repeated: int = 0  # rows met twice in the first epoch,

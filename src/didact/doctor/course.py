@@ -290,9 +290,10 @@ class Case:
     @property
     def gap(self) -> float:
         """Accuracy in training minus in validation, at the end; a kept batch stands for training at worst."""
+        known = [epoch.gap for epoch in self.chart.epochs if math.isfinite(epoch.gap)][-3:]
+        if known:
+            return _median(known)
         for epoch in reversed(self.chart.epochs):
-            if math.isfinite(epoch.gap):
-                return epoch.gap
             if epoch.in_eval and epoch.measured:
                 return epoch.in_eval[1] - self.val_accuracy
         return math.nan
@@ -315,10 +316,26 @@ class Case:
             (e.val_accuracy for e in reversed(self.chart.epochs) if math.isfinite(e.val_accuracy)), math.nan
         )
 
+    @cached_property
+    def val_left(self) -> float:
+        """What is left of the variance of the validation's own targets; NaN where no squares are known."""
+        levels, alone = self.chart.rows.val_levels, self.pairing is not None and self.pairing.kind == "mse"
+        if not (levels and self.val_losses and alone and self.sure and not self._mixture):
+            return math.nan
+        sizes, means, variances = np.array(levels).T
+        mean = np.average(means, weights=sizes)
+        variance = float(np.average(variances * (1 - 1 / sizes) + (means - mean) ** 2, weights=sizes))
+        return self.val_losses[-1] / variance if variance > 0 else math.nan
+
     def good(self, share: float = 0.6) -> bool:
-        """Whether it plainly works: validation accuracy far above chance, or most of the loss gone."""
+        """Whether it plainly works: validation is answered far better than by a constant.
+
+        Where that is not known: most of the loss is gone.
+        """
         if math.isfinite(self.val_accuracy) and math.isfinite(self.chance):
             return self.val_accuracy > self.chance + share * (1 - self.chance)
+        if math.isfinite(self.val_left):
+            return self.val_left < max(1 - share, 0.3)
         return self.left < (0.7 if self.partly else 0.3)
 
 

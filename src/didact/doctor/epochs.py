@@ -14,7 +14,7 @@ from didact.doctor.inputs import Inputs, answer_of, shaped_as
 from didact.doctor.mixture import mixed, weights_of
 from didact.doctor.pace import Pace
 from didact.doctor.passes import Pass, Tally, lax_modules, right_answers, that_count
-from didact.doctor.rows import Register
+from didact.doctor.rows import Register, thin
 from didact.doctor.taps import LossCall
 from didact.doctor.untouched import untouched
 
@@ -40,6 +40,7 @@ class Epochs:
         self.updates = 0
         self.first: tuple[nn.Module, Inputs, LossCall] | None = None
         self.unscored: list[Tensor] = []  # answers of a validation, until they are compared
+        self.asked: list[tuple[Tensor, list[bool]]] = []  # its rows, and which were trained on
         self.of_some: tuple[Tensor, Tensor, Tensor] | None = None  # answers under a mask, right ones, labels
         self.kept: tuple[nn.Module, Inputs, LossCall] | None = None  # the same, while it can be scored
 
@@ -67,12 +68,28 @@ class Epochs:
                 at.where = at.where or ((lax[0] or one.name) if lax else "")
             if closely and x is not None and x.dim() > 1:
                 if at.rows < ROWS and (identity := one.inputs.identity(self.register.given_away)) is not None:
-                    self.register.validate(x, identity)
-                if x.is_floating_point():
-                    self.register.moments(x, training=False)
+                    self._note_rows(x, self.register.validate(x, identity))
+                if (measured := one.inputs.numbers_of_rows) is not None:
+                    self.register.moments(measured, training=False)
         at.rows += len(x) if x is not None else 0
         few = len(self.unscored) < UNSCORED and (len(self.unscored) + 1) * one.answer.numel() < KEEP
         self.unscored = [*self.unscored, one.answer] if few else [one.answer]
+
+    def _note_rows(self, x: Tensor, known: list[bool]) -> None:
+        """Rows of the first validation wait for what they should be answered."""
+        if self.validation.phases == 0 and len(self.asked) < UNSCORED and len(known) == len(x):
+            self.asked.append((thin(x).clone(), known))
+
+    def _keep_rows(self, truth: Tensor) -> None:
+        """These were the right answers: of the last batch, or of all of them."""
+        asked, self.asked = self.asked, []
+        if asked and truth.dim() and len(truth) == len(asked[-1][1]):
+            asked = asked[-1:]
+        elif not truth.dim() or len(truth) != sum(len(known) for _, known in asked):
+            return
+        for (rows, known), targets in zip(asked, truth.split([len(k) for _, k in asked]), strict=True):
+            fresh = ~torch.tensor(known)
+            self.register.validated(rows[fresh], targets.cpu()[fresh])
 
     def scored(self, call: LossCall) -> None:
         """A loss without a graph."""
@@ -89,6 +106,7 @@ class Epochs:
                 self.unscored = given
             if self.validation.phases < 2 or self.pace.affordable():
                 self.register.labels(call.target, training=False)
+            self._keep_rows(call.target)
 
     def compared(self, one: Tensor, other: Tensor) -> None:
         """Two tensors of one shape, of which one may hold the answers and the other what they should be."""
@@ -112,6 +130,7 @@ class Epochs:
         self.validation.add_answers(answers[counts], correct[counts])
         if self.validation.phases < 2 or self.pace.affordable():
             self.register.labels(truth, training=False)
+        self._keep_rows(truth)
 
     def _count_some(self) -> None:
         """Several masks may be laid over one pass: the last is that of the validation."""
@@ -150,7 +169,7 @@ class Epochs:
 
     def _forget(self) -> None:
         self.validation = Tally(phases=self.validation.phases)
-        self.updates, self.unscored = 0, []
+        self.updates, self.unscored, self.asked = 0, [], []
         self.register.phase.clear()
 
     def _compare_rows(self, told: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from didact.doctor.codes import causes
+from didact.doctor.codes import causes, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,6 +51,11 @@ class Finding:
         """The section of the course that tells of it."""
         return causes()[self.code].notes if self.code in causes() else ""
 
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """Codes of what is most easily taken for it, if it is a cause: where to look if it is not that."""
+        return causes()[self.code].alike if self.code in causes() and self.severity != "hint" else ()
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -62,6 +67,7 @@ class Finding:
             "fix": self.fix,
             "notes": self.notes,
             "because": self.because,
+            "alike": list(self.alike),
             "seen": self.seen,
             "picture": dict(self.picture),
         }
@@ -73,6 +79,8 @@ class Finding:
         lines += [f"           {name}: {in_words(value)}" for name, value in self.evidence.items()]
         if self.fix:
             lines.append(f"           fix: {self.fix}")
+        if self.alike:
+            lines.append(f"           if it is not that: {named(self.alike)}")
         if self.notes:
             lines.append(f"           notes: {self.notes}")
         return "\n".join(lines)
@@ -99,8 +107,12 @@ class Report:
         return "faulty" if "critical" in grave else "suspect" if "warning" in grave else "healthy"
 
     def codes(self) -> list[str]:
-        """The codes of causes, then of what follows from them, without mere hints; empty when healthy."""
-        return [finding.code for finding in self.findings if finding.severity != "hint" or finding.because]
+        """Codes of causes, of what follows from them, and of what is easily taken for the first.
+
+        Empty when healthy.
+        """
+        told = [finding.code for finding in self.findings if finding.severity != "hint" or finding.because]
+        return [*told, *(code for code in (self.findings[0].alike if told else ()) if code not in told)]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -5,10 +5,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Inputs:
     def rows(self) -> Tensor | None:
         """One row for each example: a table of several parts, or users and items, side by side."""
         mine, parts = self.tensor, self.parts
+        if self.bags is not None:
+            return self.bags
         if mine is None or len(parts) < 2 or mine.dim() > 2:
             return mine
         if mine.dim() == 1:
@@ -44,12 +48,57 @@ class Inputs:
             return mine
         return torch.cat([v.detach().float() for v in columns], 1)
 
-    def identity(self, but: Collection[int] = ()) -> Tensor | None:
-        """All that tells one example from another, (B, ...); ``but``: places of parts that do not."""
-        mine, parts = self.rows, [v for k, v in enumerate(self.parts) if k not in but]
-        if mine is None or len(parts) < 2 or mine.dim() < 2 or mine is not self.tensor:
+    @cached_property
+    def bags(self) -> Tensor | None:
+        """Words of all rows in one line, told apart by where each begins (``nn.EmbeddingBag``), as (B, T)."""
+        words, everything = self.tensor, tensors_in((*self.args, *self.kwargs.values()))
+        if words is None or words.dim() != 1 or words.is_floating_point():
+            return None
+        for other in everything:
+            if other is words or other.dim() != 1 or other.is_floating_point() or len(other) < 2:
+                continue
+            begins = other.tolist()
+            begins = begins[:-1] if begins[-1] == len(words) else begins
+            in_order = begins[0] == 0 and all(a <= b for a, b in pairwise([*begins, len(words)]))
+            if in_order and len(begins) < len(words):
+                return pad_sequence([*words.detach().cpu().tensor_split(begins[1:])], batch_first=True)
+        return None
+
+    @cached_property
+    def numbers_of_rows(self) -> Tensor | None:
+        """What rows measure: themselves, or the numbers beside what only names things."""
+        mine = self.rows
+        if mine is None or mine.is_floating_point():
             return mine
-        return torch.cat([v.detach().reshape(len(v), -1).double() for v in parts], 1)
+        others = (v for v in self._beside(mine) if v.is_floating_point() and v.dim() == 2)
+        return next((v for v in others if v.shape != mine.shape), None)
+
+    def identity(self, but: Collection[int] = ()) -> Tensor | None:
+        """All that tells one example from another, (B, ...); ``but``: places of parts that do not.
+
+        What has the shape of the rows comes last, place by place: so what a batch was filled up with, if that
+        is zero, lies at the end.
+        """
+        mine = self.rows
+        if mine is None or mine.dim() < 2:
+            return mine
+        if mine is self.tensor:
+            parts = [v for k, v in enumerate(self.parts) if k not in but]
+        else:
+            parts = [*self._beside(mine), mine] if mine is self.bags else []
+        if len(parts) < 2:
+            return mine
+        parts = [v.detach().to(mine.device, torch.float64) for v in parts]
+        columns = [v.reshape(len(v), -1) for v in parts if v.shape != mine.shape]
+        alike = [v for v in parts if v.shape == mine.shape]
+        if alike:
+            columns.append(torch.stack(alike, -1).reshape(len(mine), -1))
+        return torch.cat(columns, 1)
+
+    def _beside(self, mine: Tensor) -> list[Tensor]:
+        """Other parts that have as many rows."""
+        everything = tensors_in((*self.args, *self.kwargs.values()))
+        return [v for v in everything if v is not mine and v.dim() > 1 and len(v) == len(mine)]
 
     def apart(self) -> "Inputs":
         """The same call with copies of its tensors: the loop may write over them."""

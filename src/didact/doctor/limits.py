@@ -34,6 +34,7 @@ class Limits:
     few_rows: int = 50  # of a validation without classes
     miscounted: float = 0.15  # of the answers, by which an accuracy that is told may be off
     overlap: float = 0.01
+    copies: float = 0.2  # of the validation rows
     leak: float = 0.98  # of labels told by one feature
     leak_second: float = 0.9
     leak_all: float = 0.998  # of labels, that are as good as all,
@@ -61,6 +62,8 @@ class Limits:
     few_words: int = 10  # different ones, whose frequencies tell nothing
     other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
+    other_unit: float = 5.0  # standard deviations, which no choice of rows moves a mean by
+    other_scale: float = 20.0  # of a deviation
     tried: int = 5  # epochs
     known: float = 0.25  # of what ignorance costs
     unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be

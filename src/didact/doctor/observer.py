@@ -392,8 +392,8 @@ class Observer:
             model = _plain(self.entries[one.name])
             found = probe(model, one.inputs, targets, call, shifted)
             if one.name not in self.models:  # a part may well be one linear map
-                found.pop("bend", None)
-                found.pop("unreached", None)
+                for name in ("bend", "bend but for pools", "unreached"):
+                    found.pop(name, None)
             self.chart.probes.update(found)
 
     def try_by_heart(self) -> None:

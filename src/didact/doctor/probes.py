@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from didact.doctor.inputs import Inputs, answer_of, shaped_as
 from didact.doctor.operations import producer
@@ -21,6 +23,14 @@ from didact.doctor.taps import LossCall
 from didact.doctor.untouched import untouched
 
 ROWS = 8
+POOL = ("input", "kernel_size", "stride", "padding")
+MEANS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {  # with what they take
+    **{f"max_pool{d}d": (getattr(functional, f"avg_pool{d}d"), POOL) for d in (1, 2, 3)},
+    **{
+        f"adaptive_max_pool{d}d": (getattr(functional, f"adaptive_avg_pool{d}d"), ("input", "output_size"))
+        for d in (1, 2, 3)
+    },
+}
 SCALES = (1.0, 100.0)  # a curve that is straight near zero is not straight far away
 
 
@@ -37,8 +47,8 @@ def probe(
         shifted: The axis along which the targets are the inputs, one place on; None where they are not.
 
     Returns:
-        Some of ``bend``, ``mixing``, ``reach``, ``future``, ``order`` and ``peeks``, in units of the size of
-        the output, ``memory`` and ``unreached``.
+        Some of ``bend``, ``bend but for pools``, ``mixing``, ``reach``, ``future``, ``order`` and ``peeks``,
+        in units of the size of the output, ``memory`` and ``unreached``.
     """
     x = inputs.tensor
     if x is None or not x.numel():
@@ -52,6 +62,7 @@ def probe(
         asking = _Asking(twin, inputs, x.detach().clone(), targets, shifted)
         for name, ask in (
             ("bend", asking.bend),
+            ("bend but for pools", asking.bend_but_for_pools),
             ("mixing", asking.mixing),
             ("reach", asking.reach),
             ("future", lambda: asking.future() if shifted is not None else None),
@@ -108,15 +119,24 @@ class _Asking:
             return None
         bends = []
         for scale in SCALES:
-            rows = x[: 2 * ROWS] * (scale / size)
-            half = len(rows) // 2
-            a, b = rows[:half], rows[half : 2 * half] + 0.1 * scale * torch.randn_like(rows[half : 2 * half])
+            if len(self.inputs.parts) > 1:  # which belong to these very rows
+                a, b = x * (scale / size), x.flip(0) * (scale / size)
+            else:
+                rows = x[: 2 * ROWS] * (scale / size)
+                a, b = rows[: len(rows) // 2], rows[len(rows) // 2 : len(rows) // 2 * 2]
+            b = b + 0.1 * scale * torch.randn_like(b)
             fa, fb, both, none = (straight(run(v)).double() for v in (a, b, a + b, torch.zeros_like(a)))
             moved = max(float((fa - none).abs().max()), float((fb - none).abs().max()))
             if moved < 1e-12 or not math.isfinite(moved):
                 return None
             bends.append(float((both - fa - fb + none).abs().max()) / moved)
         return max(bends)
+
+    def bend_but_for_pools(self) -> float | None:
+        """The same where each pool takes the mean in place of the largest; None without a pool."""
+        with _Averaging() as pools:
+            self.run(self.x)
+            return self.bend() if pools.met else None
 
     def _behind_names(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Of what only names things: the numbers beside them, or what their embedding hands on."""
@@ -310,6 +330,24 @@ class _Asking:
             loss = call.again(shaped_as(answer, call.given), call.target).mean()
         gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
         return {"unreached": [name for name, g in zip(weights, gradients, strict=True) if g is None]}
+
+
+class _Averaging(TorchFunctionMode):
+    """Pools take the mean where they took the largest; ``met``: there was one."""
+
+    met = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run it, or what stands for it."""
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        if name not in MEANS:
+            return func(*args, **kwargs)
+        self.met = True
+        mean, names = MEANS[name]
+        given = dict(zip(names, args, strict=False)) | kwargs
+        return mean(**{name: given[name] for name in names if given.get(name) is not None})
 
 
 def _is_told(part: Tensor, targets: Tensor | None) -> bool:

@@ -116,8 +116,9 @@ class Reader:
         x = inputs.rows
         assert x is not None
         self.check_finite(x)
-        if x.is_floating_point():
-            self.register.moments(x, training=True)
+        if (measured := inputs.numbers_of_rows) is not None:
+            self.check_finite(measured)
+            self.register.moments(measured, training=True)
         if targets is not None:
             self.check_finite(targets)
             self.register.looks_into([x, *inputs.parts[1:]], targets)

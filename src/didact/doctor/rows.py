@@ -67,6 +67,7 @@ class Register:
         self.kept: list[tuple[Tensor, Tensor]] = []
         self.count = 0
         self.late: deque[tuple[Tensor, Tensor]] = deque(maxlen=LATE)
+        self.held: list[tuple[Tensor, Tensor]] = []  # rows of a validation
         self.own_loss = False  # the model computes it, from targets that are among its inputs
         self.given_away: set[int] = set()  # places of inputs that are the targets, one place back,
         self.written: tuple[torch.Size, int] | None = None  # their shape and their axis of time
@@ -138,16 +139,26 @@ class Register:
         self.count += len(self.kept[-1][0])
 
     def settle(self) -> None:
-        """Put the sample together."""
-        if not self.kept or len({(i.shape[1:], t.shape[1:]) for i, t in self.kept}) != 1:
+        """Put the samples together."""
+        late = [(thin(rows), labels.cpu()) for rows, labels in self.late] if len(self.late) == LATE else []
+        samples: list[list[tuple[Tensor, Tensor]]] = [self.kept, late, self.held]
+        if self.rows.tokens and self.kept:  # which are filled up to the longest of their batch
+            longest = max(rows.shape[1] for sample in samples for rows, _ in sample)
+            samples = [[(_filled(rows, longest), labels) for rows, labels in sample] for sample in samples]
+        first, last, held = map(_together, samples)
+        if first is None:
             return
-        inputs, targets = (torch.cat(part) for part in zip(*self.kept, strict=True))
-        self.rows.inputs, self.rows.targets = inputs.numpy(), targets.numpy()
-        self.rows.integer = not targets.is_floating_point()
-        late = [(thin(rows), labels.cpu()) for rows, labels in self.late]
-        if len(late) == LATE and len({rows.shape[1:] for rows, _ in (*late, self.kept[0])}) == 1:
-            last_inputs, last_targets = (torch.cat(part) for part in zip(*late, strict=True))
-            self.rows.late = last_inputs.numpy(), last_targets.numpy()
+        self.rows.inputs, self.rows.targets = first
+        self.rows.integer = first[1].dtype.kind != "f"
+        self.rows.late, self.rows.held = (
+            other if other and other[0].shape[1:] == first[0].shape[1:] else None for other in (last, held)
+        )
+
+    def validated(self, inputs: Tensor, targets: Tensor) -> None:
+        """Keep rows of a validation, and what they should be answered."""
+        room = SAMPLE - sum(len(rows) for rows, _ in self.held)
+        if room > 0 and targets.shape[:1] == inputs.shape[:1]:
+            self.held.append((inputs[:room], targets[:room].detach().to("cpu", copy=True)))
 
     def labels(self, targets: Tensor, training: bool) -> None:
         """Count integer labels, and how they are ordered in the batch."""
@@ -184,13 +195,14 @@ class Register:
         for k, times in enumerate(targets.sum(0).tolist()):
             columns[k] = columns.get(k, 0.0) + times
 
-    def validate(self, inputs: Tensor, identity: Tensor) -> None:
-        """Note a batch of a validation, and what tells its rows apart."""
+    def validate(self, inputs: Tensor, identity: Tensor) -> list[bool]:
+        """Note a batch of a validation, and what tells its rows apart; which of them were trained on?"""
         prints = fingerprints(identity)
         if not inputs.is_floating_point():
             _tally(self.rows.val_words, inputs)
-        known = sum(print in self.rows.train for print in prints)
-        self.phase.append((len(prints), known, prints))
+        known = [print in self.rows.train for print in prints]
+        self.phase.append((len(prints), sum(known), prints))
+        return known
 
     def moments(self, inputs: Tensor, training: bool) -> None:
         """Running count, mean and sum of squares of each feature (Chan, Golub and LeVeque 1979)."""
@@ -248,6 +260,19 @@ class Register:
             return targets
         shape, axis = self.written
         return targets.reshape(shape) if axis == 1 else targets.reshape(shape).T
+
+
+def _filled(rows: Tensor, width: int) -> Tensor:
+    """Rows of words, (B, T), filled up with the word of number 0."""
+    return torch.nn.functional.pad(rows, (0, width - rows.shape[1]))
+
+
+def _together(sample: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rows and targets of several batches, where they are of one shape."""
+    if len({(rows.shape[1:], targets.shape[1:]) for rows, targets in sample}) != 1:
+        return None
+    rows, targets = (torch.cat(part) for part in zip(*sample, strict=True))
+    return rows.numpy(), targets.numpy()
 
 
 def _tally(words: dict[int, int], inputs: Tensor) -> None:

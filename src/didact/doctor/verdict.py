@@ -107,10 +107,12 @@ LAST: Sequence[tuple[str, Rule]] = (
     ("D04", held_out.of_another_kind),
     ("D04", held_out.steady_gap),
     ("A07", layers.cannot_learn_a_batch),
+    ("L02", labels.related_nowhere),
     ("L02", labels.only_by_heart),
     ("L02", labels.never_carried_over),
     ("L04", wrong_labels.never_as_good),
     ("L04", wrong_labels.never_as_near),
+    ("A02", layers.died),
     ("O01", rates.perhaps_too_high),
 )
 

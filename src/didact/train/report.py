@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from didact.catalog import find
+from didact.doctor.codes import named
 from didact.tasks.exhibits import Exhibit, Mistakes, Passage
 from didact.train.files import read_json, write_text
 from didact.train.page import (
@@ -170,12 +171,15 @@ def _finding(finding: Mapping[str, Any]) -> str:
     seen = paragraph(f"Seen after {count(finding['seen'], 'update')}{place}{follows}.", "quiet")
     rows = [[escape(name), escape(_measured(value))] for name, value in finding["evidence"].items()]
     fix = f"<p><b>Fix:</b> <code>{escape(finding['fix'])}</code></p>" if finding["fix"] else ""
+    alike = finding.get("alike", ())  # a diagnosis of before has none
+    others = paragraph(f"If it is not that: {named(alike)}.", "quiet") if alike else ""
     notes = paragraph(f"In the notes: {finding['notes']}.", "quiet") if finding["notes"] else ""
     return (
         heading
         + seen
         + (table(["measured", ""], rows, kind="few") if rows else "")
         + fix
+        + others
         + notes
         + _drawn(finding)
     )

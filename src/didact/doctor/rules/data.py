@@ -9,8 +9,8 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import too_regular
-from didact.doctor.rules.layers import dead, too_small
-from didact.doctor.rules.neighbours import told_by_each, told_by_words
+from didact.doctor.rules.layers import dead, died, too_small
+from didact.doctor.rules.neighbours import telling_words, told_by_each, told_by_words
 from didact.doctor.rules.optimisation import vanishing
 
 
@@ -42,7 +42,7 @@ def majority(case: Case) -> Finding | None:
         return None
     if case.broken or case.rose or any(rule(case) for rule in (too_small, vanishing, too_regular)):
         return None
-    if share < case.at.rare and dead(case):
+    if share < case.at.rare and (dead(case) or died(case)):
         return None
     return Finding(
         "D02",
@@ -118,7 +118,7 @@ def leak(case: Case) -> Finding | None:
     """D07: one feature alone tells the label; of words, one beside others that tell it too."""
     rows = case.chart.rows
     x, y = rows.inputs, rows.targets
-    if (found := _hold_the_targets(rows)) is not None:
+    if (found := _hold_the_targets(rows) or _marked(case)) is not None:
         return found
     if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y):
         return None
@@ -145,6 +145,16 @@ def leak(case: Case) -> Finding | None:
         "y": y.reshape(-1).tolist(),
     }
     return Finding("D07", "critical", evidence, f"feature {column}", picture=picture)
+
+
+def _marked(case: Case) -> Finding | None:
+    """Each label has a word of its own, which all its rows have, beside others that tell it too."""
+    marks = telling_words(case.chart.rows)
+    if not marks or told_by_words(case.chart.rows, without=marks.values()) < case.at.leak_words:
+        return None
+    named = ", ".join(f"{word:g} for {label}" for label, word in list(marks.items())[:6])
+    evidence = {"words that only one label has, and always": named}
+    return Finding("D07", "critical", evidence, f"word {named.split()[0]}")
 
 
 def _hold_the_targets(rows: Rows) -> Finding | None:

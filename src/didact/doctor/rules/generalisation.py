@@ -34,7 +34,8 @@ def overfits(case: Case) -> Finding | None:
     apart = gap > max(case.at.gap, error) if math.isfinite(gap) else worse > case.at.risen_much
     apart = apart and last.val_loss > 1.5 * last.train_loss
     best_known = max((e.val_accuracy for _, e in known if math.isfinite(e.val_accuracy)), default=math.nan)
-    kept = last.val_accuracy > best_known - 0.02 and gap < 2 * case.at.gap
+    by_chance = 1.5 * math.sqrt(max(best_known * (1 - best_known), 0.0) / max(last.val_rows, 1))
+    kept = last.val_accuracy > best_known - max(0.02, by_chance) and gap < 2 * case.at.gap
     improved = worse < 2 and (kept or last.val_accuracy > lowest.val_accuracy + 0.01)
     if case.sure and last.val_loss < case.at.fits * case.baseline:  # it knows nearly all there is to know
         return None
@@ -121,8 +122,9 @@ def _shrunk(case: Case) -> Finding | None:
     much = decay >= case.at.much_decay and not case.good(0.75)
     thrown = case.rose and case.early_ratio > case.at.thrown  # by the rate, which decay is multiplied by
     thrown = thrown or (decay < case.at.much_decay and case.early_ratio > 2 * case.at.large_update)
-    if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much) or thrown:
-        return None
+    silent = max((a.dead[0][1] for a in case.chart.activations if a.dead), default=0.0) > case.at.all_dead
+    if not decay or len(case.chart.looks) < 5 or not wide or not (case.slow or much) or thrown or silent:
+        return None  # what gets no gradient shrinks by itself
     first, last = (look.weight[wide] for look in (case.chart.looks[0], case.chart.looks[-1]))
     known = np.isfinite(first) & np.isfinite(last) & (first > 0)
     left = float(np.median(last[known] / first[known])) if known.any() else math.nan

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from didact.doctor.chart import Rows
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rules.data import sorted_batches
@@ -57,7 +56,7 @@ def _split_along_a_feature(case: Case) -> Finding | None:
     lively = spread > 1e-6 * max(float(spread.max()), 1e-12)
     moved = np.where(lively, np.abs(val[1] - train[1]) / np.where(lively, spread, 1.0), 0.0)
     far = np.flatnonzero(moved > case.at.other_split)
-    if not len(far) or len(far) > case.at.shifted_share * len(moved):
+    if not len(far) or len(far) > case.at.shifted_share * len(moved) or moved.max() > case.at.other_unit:
         return None
     column = int(np.argmax(moved))
     evidence = {
@@ -158,11 +157,11 @@ def small_validation(case: Case) -> Finding | None:
 def overlap(case: Case) -> Finding | None:
     """D06: rows of the validation were trained on."""
     share, leaked, total = case.chart.probes.get("overlap", (0.0, 0, 0))
-    if share <= case.at.overlap or leaked < 3:
-        return None
     rows = case.chart.rows
+    if share <= case.at.overlap or leaked < 3:
+        return _copied(case) if not leaked else None
     inside = rows.repeated / max(len(rows.train), 1)
-    natural = share <= max(3 * inside, _expected(case)) and not _never_alike(rows)
+    natural = share <= max(3 * inside, _expected(case)) and not _never_alike(rows.inputs, rows.tokens)
     if natural:
         return None
     evidence = {
@@ -170,6 +169,30 @@ def overlap(case: Case) -> Finding | None:
         "duplicates inside the training rows": inside,
     }
     return Finding("D06", "critical", evidence)
+
+
+def _copied(case: Case) -> Finding | None:
+    """Training rows are new every time; validation holds its own several times: so did what was split."""
+    rows, held = case.chart.rows, case.chart.rows.held
+    changed = changed_at_random(case) or len(rows.train) > 0.5 * rows.train_seen > 0
+    if held is None or rows.tokens or not changed:
+        return None
+    x = _once(held[0])
+    different = np.unique(x, axis=0)
+    if len(different) > (1 - case.at.copies) * len(x) or not _never_alike(different, tokens=False):
+        return None
+    evidence = {"validation rows that are copies of others": f"{len(x) - len(different)} of {len(x)}"}
+    return Finding("D06", "warning", evidence | {"rows of training": "changed at random, never met twice"})
+
+
+def _once(x: np.ndarray) -> np.ndarray:
+    """The rows of one round, where the same were asked about again in the same order."""
+    again = np.flatnonzero((x[1:] == x[0]).all(1)) + 1
+    for start in again:
+        length = min(start, len(x) - start)
+        if (x[start : start + length] == x[:length]).all() and length > 1:
+            return x[:start]
+    return x
 
 
 def _expected(case: Case) -> float:
@@ -180,9 +203,8 @@ def _expected(case: Case) -> float:
     return 2 * twins / seen * len(rows.train) / seen if seen else 0.0
 
 
-def _never_alike(rows: Rows) -> bool:
+def _never_alike(x: np.ndarray | None, tokens: bool) -> bool:
     """Rows that are equal are copies: a feature hardly takes a value twice, or many would have to agree."""
-    x = rows.inputs
     if x is None or not len(x):
         return False
     changes = (np.diff(np.sort(x, axis=0), axis=0) != 0).mean(0)
@@ -191,4 +213,4 @@ def _never_alike(rows: Rows) -> bool:
     agree = sum(
         math.log((np.unique(column, return_counts=True)[1] ** 2).sum() / len(x) ** 2) for column in x.T
     )
-    return not rows.tokens and agree < math.log(1e-9)
+    return not tokens and agree < math.log(1e-9)

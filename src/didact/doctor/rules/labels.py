@@ -8,11 +8,12 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.data import sorted_batches
-from didact.doctor.rules.neighbours import late_neighbours, neighbours, told_by_all
+from didact.doctor.rules.neighbours import agree_less, late_neighbours, neighbours, tell_nothing, told_by_all
 from didact.doctor.rules.preprocessing import (
     differs,
     hard_augmentation,
     in_a_few_ways,
+    mixed_otherwise,
     moments_apart,
 )
 
@@ -63,6 +64,16 @@ def _drifted(case: Case) -> Finding | None:
 
 def unrelated(case: Case) -> Finding | None:
     """L02: neighbours agree no more than by chance, and validation knows no more than that."""
+    nowhere = tell_nothing(case.chart.rows)  # those of validation do not either: they may tell nothing at all
+    return _unlike_validation(case) or (None if nowhere else _unrelated(case))
+
+
+def related_nowhere(case: Case) -> Finding | None:
+    """L02: nothing else is found; neither in training nor in validation do neighbours agree."""
+    return _unrelated(case)
+
+
+def _unrelated(case: Case) -> Finding | None:
     rows = case.chart.rows
     near = neighbours(rows) if _knows_nothing(case) else None
     few = len(rows.train) < case.at.few_to_train and case.left < 0.15  # learned by heart
@@ -89,6 +100,18 @@ def unrelated(case: Case) -> Finding | None:
         return None
     evidence = {"neighbours with the same label": agreement, "by chance": expected, "rows": len(own)}
     return Finding("L02", "critical", evidence)
+
+
+def _unlike_validation(case: Case) -> Finding | None:
+    """Labels of validation go with those of rows like theirs; of training they do no more than by chance."""
+    rows = case.chart.rows
+    apart = agree_less(rows) if not case.game and mixed_otherwise(case) < case.at.mixed_a_little else None
+    if apart is None or moments_apart(case) is not None or case.relates:
+        return None
+    train, _, error = apart.values()
+    if train > (chance(rows.labels) if rows.integer and not rows.tokens else 0.0) + 3 * error:
+        return None
+    return Finding("L02", "critical", apart)
 
 
 def _unrelated_curves(own: np.ndarray, near: np.ndarray) -> Finding | None:

@@ -45,15 +45,27 @@ def _worse_than_needed(case: Case) -> bool:
 def _imperfect(case: Case) -> bool:
     """There is something left to learn."""
     known = case.val_accuracy if math.isfinite(case.val_accuracy) else case.accuracy
-    return case.long_enough and not case.game and (known < 0.9 if math.isfinite(known) else case.slow)
+    lacking = known < 0.9 if math.isfinite(known) else case.slow or (not case.classes and case.left > 0.3)
+    return case.long_enough and not case.game and lacking
 
 
 def dead(case: Case) -> Finding | None:
-    """A02: units that fire for no row."""
+    """A02: units that fire for no row, and did not from the first."""
+    return _silent(case, from_the_first=True)
+
+
+def died(case: Case) -> Finding | None:
+    """A02: nothing else is found; units that fired no longer do."""
+    return _silent(case, from_the_first=False)
+
+
+def _silent(case: Case, from_the_first: bool) -> Finding | None:
     known = [(a, a.dead[-1][1]) for a in case.chart.activations if a.dead and a.units > 1]
     if not known:
         return None
     worst, share = max(known, key=lambda pair: pair[1])
+    if from_the_first and worst.dead[0][1] < case.at.dead and share < 1:
+        return None
     silent = share > case.at.all_dead and (case.slow or case.broken or share == 1)
     if not silent and (share <= case.at.dead or not (case.slow or _worse_than_needed(case))):
         return None
@@ -74,14 +86,19 @@ def dead(case: Case) -> Finding | None:
 def linear(case: Case) -> Finding | None:
     """A03: f(a + b) - f(a) - f(b) + f(0) is nothing."""
     bend = case.chart.probes.get("bend")
-    if bend is None or bend >= case.at.straight or case.chart.modules.get("weighty", 0) < 2:
+    pooled = bend is not None and bend >= case.at.straight  # then by pools that take the largest, if at all
+    bend = case.chart.probes.get("bend but for pools") if pooled else bend
+    least = 3 if pooled else 2
+    if bend is None or bend >= case.at.straight or case.chart.modules.get("weighty", 0) < least:
         return None
     if case.chart.modules.get("recurrent") or case.chart.modules.get("attention"):  # which bend by themselves
         return None
     if constant(case):  # units that are all the same are all on one side of their kink
         return None
     evidence = {"distance from one affine map": bend, "healthy": f"above {case.at.straight:g}"}
-    return Finding("A03", "critical", evidence | {"layers with weights": case.chart.modules["weighty"]})
+    evidence |= {"layers with weights": case.chart.modules["weighty"]}
+    evidence |= {"pools": "by the mean; nothing else bends it"} if pooled else {}
+    return Finding("A03", "critical", evidence)
 
 
 def mixing(case: Case) -> Finding | None:
@@ -128,7 +145,7 @@ def _without_places(case: Case) -> Finding | None:
 
 def _unused_places(case: Case) -> Weight | None:
     """A vector for each place, as wide as what attention takes, that no forward pass ever read."""
-    wide = {w.shape[1] for w in case.chart.weights if w.shape[0] == 3 * w.shape[-1] and len(w.shape) == 2}
+    wide = {w.shape[1] for w in case.chart.weights if len(w.shape) == 2 and w.shape[0] == 3 * w.shape[1]}
     if not case.chart.modules.get("attention") or never_used(case) is None:
         return None
     idle = [w for w in case.chart.weights if w.trainable and not w.used and w.kind in ("other", "embedding")]

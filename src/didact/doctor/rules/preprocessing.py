@@ -9,6 +9,7 @@ import numpy as np
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.pace import READ
+from didact.doctor.rules.neighbours import agree_less
 
 
 def unscaled(case: Case) -> Finding | None:
@@ -78,13 +79,33 @@ def inputs_elsewhere(case: Case) -> Finding | None:
     if moments is not None and _always_new(case):  # noise widens, and moves no mean
         moved = moments["share of features whose mean moved"] > case.at.shifted_share
         moments = moments if moved and _far_apart(moments) else None
-    apart = _new_words(case) or _never_understood(case) or moments
+    apart = _new_words(case) or _never_understood(case) or moments or _another_unit(case)
     scored = any(math.isfinite(e.val_loss) or math.isfinite(e.val_accuracy) for e in case.chart.epochs)
     late = case.val_losses[-1] if case.val_losses and case.sure else 0.0
     known = late < case.at.known * case.baseline
     answered = math.isfinite(case.val_accuracy) and case.good(0.95) and known
     spoils = not answered and (scored or _far_apart(apart or {}))
     return Finding("P02", "critical" if spoils else "hint", apart) if apart else None
+
+
+def _another_unit(case: Case) -> dict[str, Any] | None:
+    """Single features of validation are so large or far that they must be told in another unit."""
+    train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
+    if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 20:
+        return None
+    std, other = np.sqrt(train[2] / train[0]), np.sqrt(val[2] / val[0])
+    lively = (std > 1e-3 * std.max()) & ~_rare(case, len(std))
+    moved = np.abs(val[1] - train[1])[lively] / std[lively]
+    wider = other[lively] / std[lively]
+    far = (moved > case.at.other_unit) | (wider > case.at.other_scale)
+    if not far.any():
+        return None
+    worst = int(np.argmax(np.maximum(moved / case.at.other_unit, wider / case.at.other_scale)))
+    return {
+        "features told in another unit": f"{int(far.sum())} of {len(std)}",
+        "the mean of one is off by deviations": float(moved[worst]),
+        "its deviation in validation over training": float(wider[worst]),
+    }
 
 
 def _far_apart(apart: Mapping[str, Any]) -> bool:
@@ -183,7 +204,14 @@ def _rare(case: Case, features: int) -> np.ndarray:
 
 def hard_augmentation(case: Case) -> Finding | None:
     """P03: training rows are new every time, and validation is far better or looks unlike them."""
-    if case.game or not case.classes or not changed_at_random(case):
+    if case.game or not changed_at_random(case):
+        return None
+    tried = len(case.chart.epochs) >= case.at.tried
+    less = agree_less(case.chart.rows) if mixed_otherwise(case) < case.at.mixed_a_little and tried else None
+    by_heart = case.gap > case.at.too_regular  # what is new every time is not
+    if less is not None and not case.good(0.85) and not by_heart:
+        return Finding("P03", "warning", less)
+    if not case.classes:
         return None
     known = [e for e in case.chart.epochs if e.measured and e.val_rows >= 30]
     scored = [(e.val_accuracy, e.in_eval[1] if e.in_eval else e.train_accuracy) for e in known]
@@ -192,7 +220,6 @@ def hard_augmentation(case: Case) -> Finding | None:
     if len(better) >= 3 and not case.chart.modules.get("dropout", 0) and not case.good(0.95):
         own, trained = better[-1]
         return Finding("P03", "warning", {"validation accuracy": own, "training accuracy": trained})
-    tried = len(case.chart.epochs) >= case.at.tried
     if case.chart.rows.tokens and tried and _sure_of_anything(case):
         rows = case.chart.rows
         evidence = {
@@ -266,9 +293,10 @@ def changed_at_random(case: Case) -> bool:
 def _always_new(case: Case) -> bool:
     """Whether hardly a training row was met twice, over two epochs and more: they are changed at random."""
     rows, epochs = case.chart.rows, case.chart.epochs
-    if not epochs or not rows.sizes:
+    sizes = rows.sizes or [size for size, _, _ in rows.levels]
+    if not epochs or not sizes:
         return False
-    one_epoch = epochs[0].step * float(np.median(rows.sizes))
+    one_epoch = epochs[0].step * float(np.median(sizes))
     return rows.train_seen > 1.5 * one_epoch and len(rows.train) > 0.95 * rows.train_seen
 
 

@@ -8,24 +8,35 @@ import numpy as np
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
-from didact.doctor.rules.generalisation import underfits
+from didact.doctor.rules.generalisation import modes_differ, underfits
 from didact.doctor.rules.layers import bag_of_words, never_used
-from didact.doctor.rules.neighbours import neighbours
+from didact.doctor.rules.neighbours import agree_less, neighbours
 from didact.doctor.rules.preprocessing import (
     changed_at_random,
     mixed_otherwise,
     unscaled,
 )
+from didact.doctor.rules.rates import rate_too_high
 
 
 def noisy(case: Case) -> Finding | None:
     """L04: rows among others of another class, validation labelled better, or errors that look like none."""
     return (
-        _among_others(case)
+        _agree_less_than_held(case)
+        or _among_others(case)
         or _labelled_better(case)
         or _wrong_and_sure(case)
         or (never_as_good(case) if case.rose else None)
     )
+
+
+def _agree_less_than_held(case: Case) -> Finding | None:
+    """Rows of training that lie together are labelled alike less often than those of validation."""
+    apart = agree_less(case.chart.rows)
+    random = changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
+    if apart is None or random or case.game or not case.long_enough:
+        return None
+    return Finding("L04", "warning", apart) if case.left > 0.3 or not case.good(0.9) else None
 
 
 def _among_others(case: Case) -> Finding | None:
@@ -103,7 +114,8 @@ def _wrong_and_sure(case: Case) -> Finding | None:
     """
     if case.game or not case.classes or case.chart.rows.visible or case.chart.dropout > 0.5:
         return None
-    if not 0.25 < case.left < 0.9 or any(rule(case) for rule in (never_used, unscaled, underfits)):
+    others = never_used, unscaled, underfits, rate_too_high, modes_differ
+    if not 0.25 < case.left < 0.9 or any(rule(case) for rule in others):
         return None
     if case.chart.rows.tokens and (bag_of_words(case) or changed_at_random(case)):
         return None
