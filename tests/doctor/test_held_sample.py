@@ -137,6 +137,25 @@ def code(found: object) -> str:
     return str(getattr(found, "code", ""))
 
 
+def test_neighbours_that_tell_nothing_of_validation_either_are_asked_last() -> None:
+    nothing = case(samples(1.0, held_wrong=1.0), left=1.0, right=0.25)
+    assert labels.unrelated(nothing) is None
+    assert code(labels.related_nowhere(nothing)) == "L02"
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "found"), [(0.0, 1.0, False), (3.0, 1.0, False), (6.0, 1.0, True), (0.0, 30.0, True)]
+)
+def test_one_column_in_another_unit(mean: float, spread: float, found: bool) -> None:
+    made = case(samples(), right=0.4)
+    train, val = np.ones(20), np.ones(20)
+    val[7] = spread**2
+    means = np.zeros(20)
+    means[7] = mean
+    made.chart.rows.moments = {"train": (1000, np.zeros(20), 1000 * train), "val": (400, means, 400 * val)}
+    assert (code(preprocessing.differs(made)) == "P02") == found
+
+
 # Copies and marks
 
 

@@ -1,8 +1,10 @@
 """How a model was called: which tensor matters, what a row is, and what a copy of the call holds."""
 
+import pytest
 import torch
 
 from didact.doctor.inputs import Inputs, places_of, tensors_in
+from didact.doctor.rows import fingerprints
 
 TABLE = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 TOKENS = torch.randint(7, (6, 12), generator=torch.Generator().manual_seed(0))
@@ -51,3 +53,49 @@ def test_tensors_are_found_in_what_is_nested_and_sparse_ones_are_not() -> None:
     nested = {"a": [TABLE, (TOKENS, "text")], "graph": torch.eye(3).to_sparse()}
     assert all(found is known for found, known in zip(tensors_in(nested), (TABLE, TOKENS), strict=True))
     assert places_of(nested) == {TABLE.data_ptr(), TOKENS.data_ptr()}
+
+
+# Words of all rows in one line
+
+
+def test_bags_of_words_are_rows_again():
+    words, begins = torch.tensor([5, 6, 7, 8, 9, 1]), torch.tensor([0, 2, 3])
+    columns = torch.randn(3, 2)
+    inputs = Inputs((words, begins, columns))
+    assert inputs.rows is inputs.bags
+    assert inputs.rows is not None
+    assert inputs.rows.tolist() == [[5, 6, 0], [7, 0, 0], [8, 9, 1]]
+    assert inputs.numbers_of_rows is columns
+    identity = inputs.identity()
+    assert identity is not None
+    assert torch.equal(identity, torch.cat([columns, inputs.rows], 1).double())
+    ends = Inputs((words, torch.tensor([0, 2, 3, 6]))).rows
+    assert ends is not None
+    assert torch.equal(ends, inputs.rows)
+
+
+@pytest.mark.parametrize("other", [[1, 2, 3], [0, 3, 2], [0, 2, 9]])
+def test_other_whole_numbers_beside_a_line_of_words_do_not_part_it(other):
+    assert Inputs((torch.arange(6), torch.tensor(other))).bags is None
+
+
+def test_an_empty_row_at_the_end_is_a_row():
+    inputs = Inputs((torch.tensor([5, 6, 7, 7]), torch.tensor([0, 2, 4]), torch.zeros(3, 1)))
+    assert inputs.rows is not None
+    assert inputs.rows.tolist() == [[5, 6], [7, 7], [0, 0]]
+
+
+def test_a_row_is_the_same_however_far_it_was_filled_up():
+    words = torch.tensor([[3, 4, 0, 0], [5, 6, 7, 8]])
+    wide = Inputs((words, {"mask": (words > 0).long()})).identity()
+    short = Inputs((words[:1, :2], {"mask": (words > 0).long()[:1, :2]})).identity()
+    assert wide is not None
+    assert short is not None
+    assert fingerprints(wide)[0] == fingerprints(short)[0]
+
+
+def test_numbers_beside_names_are_what_rows_measure():
+    names, numbers = torch.randint(5, (4, 3)), torch.randn(4, 2)
+    assert Inputs((numbers,)).numbers_of_rows is numbers
+    assert Inputs((names,)).numbers_of_rows is None
+    assert Inputs((names, torch.ones(4, 3))).numbers_of_rows is None  # a mask

@@ -53,6 +53,8 @@ TASKS = (
     *("grammar", "yields", "signs", "stencils", "demand", "clients"),
     *("bearings", "rents", "intents", "leaves"),
     *("loans", "orbits", "fonts"),
+    *("gestures", "tariffs", "stories", "scans"),
+    *("molecules", "rivers", "keywords", "tickets"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

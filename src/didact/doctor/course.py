@@ -335,7 +335,7 @@ class Case:
         if math.isfinite(self.val_accuracy) and math.isfinite(self.chance):
             return self.val_accuracy > self.chance + share * (1 - self.chance)
         if math.isfinite(self.val_left):
-            return self.val_left < max(1 - share, 0.3)
+            return self.val_left < max(1 - share, 0.2)
         return self.left < (0.7 if self.partly else 0.3)
 
 

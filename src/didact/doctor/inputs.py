@@ -58,7 +58,8 @@ class Inputs:
             if other is words or other.dim() != 1 or other.is_floating_point() or len(other) < 2:
                 continue
             begins = other.tolist()
-            begins = begins[:-1] if begins[-1] == len(words) else begins
+            if begins[-1] == len(words) and not any(len(v) == len(begins) for v in everything if v.dim() > 1):
+                begins.pop()  # an end for the last as well
             in_order = begins[0] == 0 and all(a <= b for a, b in pairwise([*begins, len(words)]))
             if in_order and len(begins) < len(words):
                 return pad_sequence([*words.detach().cpu().tensor_split(begins[1:])], batch_first=True)

@@ -10,7 +10,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import dead, died, too_small
-from didact.doctor.rules.neighbours import telling_words, told_by_each, told_by_words
+from didact.doctor.rules.neighbours import first_of_each, telling_words, told_by_each, told_by_words
 from didact.doctor.rules.optimisation import vanishing
 
 
@@ -125,7 +125,7 @@ def leak(case: Case) -> Finding | None:
     told = told_by_each(rows, rows.integer or _is_class(y))
     if told is None:
         return None
-    _, different = np.unique(x, axis=1, return_index=True)  # a channel may be the same at all places
+    different = first_of_each(x, axis=1)  # a channel may be the same at all places
     order = different[np.argsort(-told[different], kind="stable")]
     telling = int((told[order] >= case.at.leak).sum())
     if not 1 <= telling <= max(1, case.at.leak_share * len(order)) or telling == len(order):

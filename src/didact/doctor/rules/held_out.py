@@ -8,6 +8,7 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rules.data import sorted_batches
 from didact.doctor.rules.generalisation import modes_differ, trains_in_evaluation
+from didact.doctor.rules.neighbours import first_of_each
 from didact.doctor.rules.preprocessing import (
     changed_at_random,
     differs,
@@ -178,21 +179,23 @@ def _copied(case: Case) -> Finding | None:
     if held is None or rows.tokens or not changed:
         return None
     x = _once(held[0])
-    different = np.unique(x, axis=0)
+    different = x[first_of_each(x)]
     if len(different) > (1 - case.at.copies) * len(x) or not _never_alike(different, tokens=False):
+        return None
+    times = np.unique(x, axis=0, return_counts=True)[1]
+    if times.max() < 4 and (times == times.max()).mean() > 0.8:  # each batch was asked about so often
         return None
     evidence = {"validation rows that are copies of others": f"{len(x) - len(different)} of {len(x)}"}
     return Finding("D06", "warning", evidence | {"rows of training": "changed at random, never met twice"})
 
 
 def _once(x: np.ndarray) -> np.ndarray:
-    """The rows of one round, where the same were asked about again in the same order."""
+    """The rows of one round, where the same were asked about twice or thrice in the same order."""
     again = np.flatnonzero((x[1:] == x[0]).all(1)) + 1
-    for start in again:
-        length = min(start, len(x) - start)
-        if (x[start : start + length] == x[:length]).all() and length > 1:
-            return x[:start]
-    return x
+    start = int(again[0]) if len(again) else len(x)
+    length = min(start, len(x) - start)
+    same = length > 1 and len(x) < 4 * start and bool((x[start : start + length] == x[:length]).all())
+    return x[:start] if same else x
 
 
 def _expected(case: Case) -> float:

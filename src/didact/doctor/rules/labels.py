@@ -65,7 +65,7 @@ def _drifted(case: Case) -> Finding | None:
 def unrelated(case: Case) -> Finding | None:
     """L02: neighbours agree no more than by chance, and validation knows no more than that."""
     nowhere = tell_nothing(case.chart.rows)  # those of validation do not either: they may tell nothing at all
-    return _unlike_validation(case) or (None if nowhere else _unrelated(case))
+    return _unlike_validation(case) or (_only_memory(case) if nowhere else _unrelated(case))
 
 
 def related_nowhere(case: Case) -> Finding | None:
@@ -109,7 +109,7 @@ def _unlike_validation(case: Case) -> Finding | None:
     if apart is None or moments_apart(case) is not None or case.relates:
         return None
     train, _, error = apart.values()
-    if train > (chance(rows.labels) if rows.integer and not rows.tokens else 0.0) + 3 * error:
+    if train > (chance(rows.labels) if rows.integer and not rows.tokens else 0.0) + 1.5 * error:
         return None
     return Finding("L02", "critical", apart)
 

@@ -173,7 +173,8 @@ def too_small(case: Case) -> Finding | None:
     if not hidden or not case.long_enough or case.game or not 0.25 <= case.left <= 1.1:
         return None
     least = min(hidden, key=_width)
-    flat = len(case.smooth) > 60 and case.end > 0.93 * case.smooth[-len(case.smooth) // 4 :].mean()
+    nearly = 0.93 if _width(least) > 1 else 0.9
+    flat = len(case.smooth) > 60 and case.end > nearly * case.smooth[-len(case.smooth) // 4 :].mean()
     enough = max(2, math.ceil(math.log2(case.classes))) if case.classes > 2 else 1
     if _width(least) > enough or not flat:
         return None

@@ -69,7 +69,14 @@ def _miscounted(case: Case, name: str) -> float | None:
     apart = float(np.median(np.abs(told - own)[len(told) // 2 :]))
     together = np.std(told) > 0.02 and np.std(own) > 0 and np.corrcoef(told, own)[0, 1] > 0.5
     far = float(np.min((told - own)[len(told) // 2 :])) > case.at.miscounted  # higher, and always
+    far = far and not _told_higher_in_training(case, name)
     return float(own[-1]) if apart > case.at.miscounted and (far or not together) else None
+
+
+def _told_higher_in_training(case: Case, name: str) -> bool:
+    """Whether what is told of training is higher as well: it is another measure by that name."""
+    told = [(e.told.get(f"train {name}", math.nan), e.train_accuracy) for e in case.chart.epochs]
+    return any(mine - own > case.at.miscounted for mine, own in told)
 
 
 def _as_counted(case: Case, name: str) -> bool:

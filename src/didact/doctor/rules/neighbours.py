@@ -94,8 +94,7 @@ def _two_samples(rows: Rows) -> tuple[Sample, Sample] | None:
     held, x, y = rows.held, rows.inputs, rows.targets
     if held is None or x is None or y is None or y.size != len(y) or held[1].size != len(held[1]):
         return None
-    _, different = np.unique(held[0], axis=0, return_index=True)
-    different.sort()
+    different = first_of_each(held[0])
     n = min(len(x), len(different))
     if n < 2 * FEWEST or not (np.isfinite(x).all() and np.isfinite(held[0]).all()):
         return None
@@ -104,6 +103,16 @@ def _two_samples(rows: Rows) -> tuple[Sample, Sample] | None:
         return None
     finite = np.isfinite(own[1]).all() and np.isfinite(others[1]).all()
     return (own, others) if finite and (rows.tokens or not _follow_one_another(others[0])) else None
+
+
+def first_of_each(x: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Where each different row, or column, stands first, in order."""
+    return _first_of_each(x.tobytes(), x.shape, axis)
+
+
+@lru_cache(maxsize=4)
+def _first_of_each(data: bytes, shape: tuple[int, int], axis: int) -> np.ndarray:
+    return np.sort(np.unique(np.frombuffer(data, np.float32).reshape(shape), axis=axis, return_index=True)[1])
 
 
 def _mixed_otherwise(y: np.ndarray, z: np.ndarray) -> float:

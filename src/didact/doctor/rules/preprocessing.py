@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def inputs_elsewhere(case: Case) -> Finding | None:
     if case.val_accuracy > case.accuracy + case.at.too_regular / 2:
         return None  # it harms training and not validation
     moments = moments_apart(case)
-    if moments is not None and _always_new(case):  # noise widens, and moves no mean
+    answered = case.gap > case.at.too_regular
+    if moments is not None and _always_new(case) and not answered:  # noise widens, and moves no mean
         moved = moments["share of features whose mean moved"] > case.at.shifted_share
         moments = moments if moved and _far_apart(moments) else None
     apart = _new_words(case) or _never_understood(case) or moments or _another_unit(case)
@@ -199,6 +201,12 @@ def _rare(case: Case, features: int) -> np.ndarray:
     sample = case.chart.rows.inputs
     if sample is None or sample.shape[1:] != (features,):
         return np.zeros(features, dtype=bool)
+    return _mostly_one_number(sample.tobytes(), sample.shape)
+
+
+@lru_cache(maxsize=4)
+def _mostly_one_number(data: bytes, shape: tuple[int, int]) -> np.ndarray:
+    sample = np.frombuffer(data, np.float32).reshape(shape)
     return (sample == np.median(sample, axis=0)).mean(0) > 0.9
 
 

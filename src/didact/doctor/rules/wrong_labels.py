@@ -36,7 +36,8 @@ def _agree_less_than_held(case: Case) -> Finding | None:
     random = changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
     if apart is None or random or case.game or not case.long_enough:
         return None
-    return Finding("L04", "warning", apart) if case.left > 0.3 or not case.good(0.9) else None
+    lacking = case.left > 0.3 or case.gap > case.at.gap or (not case.classes and not case.good(0.9))
+    return Finding("L04", "warning", apart) if lacking else None
 
 
 def _among_others(case: Case) -> Finding | None:
