@@ -16,7 +16,8 @@ from didact.doctor.course import Case
 from didact.doctor.doctor import Doctor
 from didact.doctor.limits import LIMITS
 from didact.doctor.rules import data, generalisation, held_out, labels, layers, preprocessing, wrong_labels
-from didact.doctor.rules.neighbours import agree_less, telling_words
+from didact.doctor.rules.two_samples import agree_less
+from didact.doctor.rules.words import telling_words
 
 N, CLASSES = 200, 4
 
@@ -63,38 +64,42 @@ def case(rows: Rows, left: float = 0.6, right: float = 0.6, renewed: bool = Fals
 # Labels that go with rows in validation, and less in training
 
 
+def agree_less_of(rows: Rows) -> dict[str, float] | None:
+    return agree_less(case(rows))
+
+
 @pytest.mark.parametrize("classes", [True, False], ids=["classes", "quantities"])
 def test_wrong_labels_of_training_show_beside_those_of_validation(classes: bool) -> None:
-    found = agree_less(samples(wrong=0.5, classes=classes))
+    found = agree_less_of(samples(wrong=0.5, classes=classes))
     assert found is not None
     train, held, error = found.values()
     assert held > 0.85 > train + 0.2 > 3 * error
-    assert agree_less(samples(classes=classes)) is None
-    assert agree_less(samples(wrong=0.5, held_wrong=0.5, classes=classes)) is None
-    assert agree_less(samples(held_wrong=0.5, classes=classes)) is None
+    assert agree_less_of(samples(classes=classes)) is None
+    assert agree_less_of(samples(wrong=0.5, held_wrong=0.5, classes=classes)) is None
+    assert agree_less_of(samples(held_wrong=0.5, classes=classes)) is None
 
 
 def test_equal_samples_differ_by_chance_alone() -> None:
     for seed in range(40):
-        assert agree_less(samples(0.3, 0.3, seed=seed)) is None
-        assert agree_less(samples(0.3, 0.3, classes=False, seed=seed)) is None
+        assert agree_less_of(samples(0.3, 0.3, seed=seed)) is None
+        assert agree_less_of(samples(0.3, 0.3, classes=False, seed=seed)) is None
 
 
 def test_few_rows_and_rows_that_follow_one_another_say_nothing() -> None:
-    assert agree_less(samples(wrong=0.5, held=100)) is None
+    assert agree_less_of(samples(wrong=0.5, held=100)) is None
     rows = samples(wrong=0.5)
     assert rows.held is not None
     walk = np.cumsum(np.random.default_rng(0).normal(size=(N, CLASSES)), 0).astype(np.float32)
     rows.held = walk, rows.held[1]
     rows.held[1].sort()
-    assert agree_less(rows) is None
+    assert agree_less_of(rows) is None
 
 
 def test_copies_in_validation_are_asked_once() -> None:
     rows = samples(wrong=0.3, held_wrong=0.3)
     assert rows.held is not None
     rows.held = tuple(np.tile(part[:130], (3, 1)[: part.ndim]) for part in rows.held)  # type: ignore[assignment]
-    assert agree_less(rows) is None
+    assert agree_less_of(rows) is None
 
 
 def words(wrong: float) -> Rows:
@@ -112,8 +117,8 @@ def words(wrong: float) -> Rows:
 
 
 def test_words_go_with_labels_by_which_are_there() -> None:
-    assert agree_less(words(0.7)) is not None
-    assert agree_less(words(0.0)) is None
+    assert agree_less_of(words(0.7)) is not None
+    assert agree_less_of(words(0.0)) is None
 
 
 def test_which_cause_it_is() -> None:
@@ -191,8 +196,8 @@ def marked(share: float, others: bool = True) -> Rows:
 
 
 def test_a_word_for_each_label_wherever_it_stands() -> None:
-    assert telling_words(marked(1.0)) == {label: 1.0 + label for label in range(CLASSES)}
-    assert telling_words(marked(0.9)) == {}
+    assert telling_words(marked(1.0), 0.99) == {label: 1.0 + label for label in range(CLASSES)}
+    assert telling_words(marked(0.9), 0.99) == {}
     assert code(data.leak(case(marked(1.0)))) == "D07"
     assert data.leak(case(marked(0.9))) is None
     assert data.leak(case(marked(1.0, others=False))) is None  # such words may be what is to be found

@@ -39,6 +39,7 @@ class Limits:
     leak_second: float = 0.9
     leak_all: float = 0.998  # of labels, that are as good as all,
     leak_next: float = 0.95  # then the next may tell so many
+    leak_word: float = 0.99  # of the rows of a label, that have its word, and of the others that have not
     leak_words: float = 0.5  # correlation of labels with what the other words say of them
     leak_share: float = 0.05  # of the features, that may tell alone and count as a leak
     changed: float = 0.2
@@ -51,6 +52,8 @@ class Limits:
     hardly_near: float = 0.75  # of the loss of training, that validation costs
     surer: float = 0.66  # of all pairs of a right and a wrong answer
     unsure: float = 0.6  # the same, where rows are made harder or nothing else tells
+    clearly: float = 3.5  # standard errors
+    less_alike: float = 0.06  # of the neighbours that share a label, or of a correlation
     apart: float = 0.15  # of accuracy, by which validation is right more often than training
     told: float = 0.2  # of what neighbours could agree beyond chance
     scales: float = 100.0

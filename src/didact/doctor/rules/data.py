@@ -10,8 +10,9 @@ from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import dead, died, too_small
-from didact.doctor.rules.neighbours import first_of_each, telling_words, told_by_each, told_by_words
+from didact.doctor.rules.neighbours import first_of_each, told_by_each
 from didact.doctor.rules.optimisation import vanishing
+from didact.doctor.rules.words import telling_words, told_by_words
 
 
 def not_finite(case: Case) -> Finding | None:
@@ -149,7 +150,7 @@ def leak(case: Case) -> Finding | None:
 
 def _marked(case: Case) -> Finding | None:
     """Each label has a word of its own, which all its rows have, beside others that tell it too."""
-    marks = telling_words(case.chart.rows)
+    marks = telling_words(case.chart.rows, case.at.leak_word)
     if not marks or told_by_words(case.chart.rows, without=marks.values()) < case.at.leak_words:
         return None
     named = ", ".join(f"{word:g} for {label}" for label, word in list(marks.items())[:6])

@@ -8,7 +8,7 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.data import sorted_batches
-from didact.doctor.rules.neighbours import agree_less, late_neighbours, neighbours, tell_nothing, told_by_all
+from didact.doctor.rules.neighbours import late_neighbours, neighbours, told_by_all
 from didact.doctor.rules.preprocessing import (
     differs,
     hard_augmentation,
@@ -16,6 +16,7 @@ from didact.doctor.rules.preprocessing import (
     mixed_otherwise,
     moments_apart,
 )
+from didact.doctor.rules.two_samples import agree_less, tell_nothing
 
 
 def out_of_step(case: Case) -> Finding | None:
@@ -105,7 +106,7 @@ def _unrelated(case: Case) -> Finding | None:
 def _unlike_validation(case: Case) -> Finding | None:
     """Labels of validation go with those of rows like theirs; of training they do no more than by chance."""
     rows = case.chart.rows
-    apart = agree_less(rows) if not case.game and mixed_otherwise(case) < case.at.mixed_a_little else None
+    apart = agree_less(case) if not case.game and mixed_otherwise(case) < case.at.mixed_a_little else None
     if apart is None or moments_apart(case) is not None or case.relates:
         return None
     train, _, error = apart.values()

@@ -10,7 +10,7 @@ import numpy as np
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.pace import READ
-from didact.doctor.rules.neighbours import agree_less
+from didact.doctor.rules.two_samples import agree_less
 
 
 def unscaled(case: Case) -> Finding | None:
@@ -215,7 +215,7 @@ def hard_augmentation(case: Case) -> Finding | None:
     if case.game or not changed_at_random(case):
         return None
     tried = len(case.chart.epochs) >= case.at.tried
-    less = agree_less(case.chart.rows) if mixed_otherwise(case) < case.at.mixed_a_little and tried else None
+    less = agree_less(case) if mixed_otherwise(case) < case.at.mixed_a_little and tried else None
     by_heart = case.gap > case.at.too_regular  # what is new every time is not
     if less is not None and not case.good(0.85) and not by_heart:
         return Finding("P03", "warning", less)

@@ -10,13 +10,14 @@ from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import modes_differ, underfits
 from didact.doctor.rules.layers import bag_of_words, never_used
-from didact.doctor.rules.neighbours import agree_less, neighbours
+from didact.doctor.rules.neighbours import neighbours
 from didact.doctor.rules.preprocessing import (
     changed_at_random,
     mixed_otherwise,
     unscaled,
 )
 from didact.doctor.rules.rates import rate_too_high
+from didact.doctor.rules.two_samples import agree_less
 
 
 def noisy(case: Case) -> Finding | None:
@@ -32,7 +33,7 @@ def noisy(case: Case) -> Finding | None:
 
 def _agree_less_than_held(case: Case) -> Finding | None:
     """Rows of training that lie together are labelled alike less often than those of validation."""
-    apart = agree_less(case.chart.rows)
+    apart = agree_less(case)
     random = changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
     if apart is None or random or case.game or not case.long_enough:
         return None
