@@ -144,6 +144,7 @@ def conclusion(report: Any) -> dict[str, Any]:
     """What a report says."""
     return {
         "verdict": report.verdict,
+        "causes": [finding.code for finding in report.findings if finding.severity != "hint"],
         "codes": report.codes(),
         "hints": [finding.code for finding in report.findings if finding.severity == "hint"],
         "seen": {finding.code: getattr(finding, "seen", None) for finding in report.findings},

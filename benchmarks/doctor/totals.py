@@ -92,7 +92,7 @@ def mean_of_codes(table: dict[str, dict[str, Any]]) -> dict[str, float]:
 def false_codes(record: dict[str, Any]) -> list[str]:
     """What was said of a healthy run and is not so."""
     true = tolerated(Outcome.of(record))
-    return [code for code in record["codes"] if code not in true]
+    return [code for code in record["causes"] if code not in true]
 
 
 def healthy_totals(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def test_a_hint_is_found_when_it_is_named():
 
 
 def calm_record(*codes, losses=()):
-    return {"codes": list(codes), "score": 0.9, "reported": 0.9, "losses": losses, "margin": 0.15}
+    return {"causes": list(codes), "score": 0.9, "reported": 0.9, "losses": losses, "margin": 0.15}
 
 
 def test_false_alarms_and_their_bound():

@@ -55,6 +55,7 @@ TASKS = (
     *("loans", "orbits", "fonts"),
     *("gestures", "tariffs", "stories", "scans"),
     *("molecules", "rivers", "keywords", "tickets"),
+    *("beads", "sessions"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

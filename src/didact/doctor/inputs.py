@@ -72,7 +72,7 @@ class Inputs:
         if mine is None or mine.is_floating_point():
             return mine
         others = (v for v in self._beside(mine) if v.is_floating_point() and v.dim() == 2)
-        return next((v for v in others if v.shape != mine.shape), None)
+        return next((v for v in others if bool(((v != 0) & (v != 1)).any())), None)  # else it is a mask
 
     def identity(self, but: Collection[int] = ()) -> Tensor | None:
         """All that tells one example from another, (B, ...); ``but``: places of parts that do not.

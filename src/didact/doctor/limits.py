@@ -35,6 +35,7 @@ class Limits:
     miscounted: float = 0.15  # of the answers, by which an accuracy that is told may be off
     overlap: float = 0.01
     copies: float = 0.2  # of the validation rows
+    copied: float = 3.0  # times that a text is met in one epoch
     leak: float = 0.98  # of labels told by one feature
     leak_second: float = 0.9
     leak_all: float = 0.998  # of labels, that are as good as all,
@@ -51,6 +52,7 @@ class Limits:
     hardly_seen: float = 0.5  # of what is known of validation, that the loss of training shows
     hardly_near: float = 0.75  # of the loss of training, that validation costs
     surer: float = 0.66  # of all pairs of a right and a wrong answer
+    hard: float = 0.68  # the same, beyond which rows are hard and not wrong, whatever else is seen
     unsure: float = 0.6  # the same, where rows are made harder or nothing else tells
     clearly: float = 3.5  # standard errors
     less_alike: float = 0.06  # of the neighbours that share a label, or of a correlation

@@ -162,7 +162,9 @@ def overlap(case: Case) -> Finding | None:
     if share <= case.at.overlap or leaked < 3:
         return _copied(case) if not leaked else None
     inside = rows.repeated / max(len(rows.train), 1)
-    natural = share <= max(3 * inside, _expected(case)) and not _never_alike(rows.inputs, rows.tokens)
+    copies = not rows.tokens or _times_met(case) > case.at.copied  # texts may be alike by nature
+    never = copies and _never_alike(rows.inputs, 1e-6 if rows.tokens else 1e-9)
+    natural = share <= max(3 * inside, _expected(case)) and not never
     if natural:
         return None
     evidence = {
@@ -180,7 +182,7 @@ def _copied(case: Case) -> Finding | None:
         return None
     x = _once(held[0])
     different = x[first_of_each(x)]
-    if len(different) > (1 - case.at.copies) * len(x) or not _never_alike(different, tokens=False):
+    if len(different) > (1 - case.at.copies) * len(x) or not _never_alike(different):
         return None
     times = np.unique(x, axis=0, return_counts=True)[1]
     if times.max() < 4 and (times == times.max()).mean() > 0.8:  # each batch was asked about so often
@@ -206,8 +208,17 @@ def _expected(case: Case) -> float:
     return 2 * twins / seen * len(rows.train) / seen if seen else 0.0
 
 
-def _never_alike(x: np.ndarray | None, tokens: bool) -> bool:
-    """Rows that are equal are copies: a feature hardly takes a value twice, or many would have to agree."""
+def _times_met(case: Case) -> float:
+    """How often a row was met in the first epoch."""
+    seen, different = case.chart.epochs[0].met if case.chart.epochs else (0, 0)
+    return seen / different if different else 0.0
+
+
+def _never_alike(x: np.ndarray | None, least: float = 1e-9) -> bool:
+    """Rows that are equal are copies: a feature hardly takes a value twice, or many would have to agree.
+
+    Beyond a chance of ``least``.
+    """
     if x is None or not len(x):
         return False
     changes = (np.diff(np.sort(x, axis=0), axis=0) != 0).mean(0)
@@ -216,4 +227,4 @@ def _never_alike(x: np.ndarray | None, tokens: bool) -> bool:
     agree = sum(
         math.log((np.unique(column, return_counts=True)[1] ** 2).sum() / len(x) ** 2) for column in x.T
     )
-    return not tokens and agree < math.log(1e-9)
+    return agree < math.log(least)
