@@ -187,8 +187,11 @@ def _copied(case: Case) -> Finding | None:
     times = np.unique(x, axis=0, return_counts=True)[1]
     if times.max() < 4 and (times == times.max()).mean() > 0.8:  # each batch was asked about so often
         return None
-    evidence = {"validation rows that are copies of others": f"{len(x) - len(different)} of {len(x)}"}
-    return Finding("D06", "warning", evidence | {"rows of training": "changed at random, never met twice"})
+    evidence = {
+        "validation rows that are copies of others": f"{len(x) - len(different)} of {len(x)}",
+        "training rows that were new when they were read": len(rows.train) / max(rows.train_seen, 1),
+    }
+    return Finding("D06", "warning", evidence)
 
 
 def _once(x: np.ndarray) -> np.ndarray:
