@@ -149,7 +149,7 @@ def test_neighbours_that_tell_nothing_of_validation_either_are_asked_last() -> N
 
 
 @pytest.mark.parametrize(
-    ("mean", "spread", "found"), [(0.0, 1.0, False), (3.0, 1.0, False), (6.0, 1.0, True), (0.0, 30.0, True)]
+    ("mean", "spread", "found"), [(0.0, 1.0, False), (3.0, 1.0, False), (6.0, 1.0, True), (0.0, 60.0, True)]
 )
 def test_one_column_in_another_unit(mean: float, spread: float, found: bool) -> None:
     made = case(samples(), right=0.4)
@@ -157,6 +157,7 @@ def test_one_column_in_another_unit(mean: float, spread: float, found: bool) -> 
     val[7] = spread**2
     means = np.zeros(20)
     means[7] = mean
+    made.chart.rows.val = set(range(100))
     made.chart.rows.moments = {"train": (1000, np.zeros(20), 1000 * train), "val": (400, means, 400 * val)}
     assert (code(preprocessing.differs(made)) == "P02") == found
 
@@ -323,3 +324,25 @@ def test_a_parameter_without_axes_is_no_vector_of_places() -> None:
     made.chart.weights = _shrinking(Chart()).weights
     made.chart.weights[0].shape, made.chart.weights[0].used = (), False
     assert layers.order_blind(made) is None
+
+
+def test_what_is_not_there_is_no_error() -> None:
+    nothing = case(samples(), renewed=True)
+    nothing.chart.rows.held = np.zeros((0, CLASSES), np.float32), np.zeros(0, int)
+    assert held_out.overlap(nothing) is None
+    alone = Rows(inputs=np.tile([[1.0], [2.0]], (40, 1)).astype(np.float32), targets=np.arange(80) % 2)
+    alone.integer = alone.tokens = True
+    assert data.leak(case(alone)) is None
+
+
+def test_copies_in_a_validation_beside_rows_that_nobody_changed_are_its_own() -> None:
+    plain = case(samples())
+    plain.chart.rows.held = copied(4).chart.rows.held
+    plain.chart.rows.train, plain.chart.rows.train_seen = set(range(400)), 400
+    assert held_out.overlap(plain) is None
+
+
+def test_a_regression_that_is_good_has_its_own_targets() -> None:
+    turned = case(samples(1.0, classes=False), left=0.1, renewed=True)
+    turned.chart.rows.val_levels = [(100, 0.0, 10.0)]
+    assert labels.unrelated(turned) is None

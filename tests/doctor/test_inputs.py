@@ -99,3 +99,19 @@ def test_numbers_beside_names_are_what_rows_measure():
     assert Inputs((numbers,)).numbers_of_rows is numbers
     assert Inputs((names,)).numbers_of_rows is None
     assert Inputs((names, torch.ones(4, 3))).numbers_of_rows is None  # a mask
+
+
+def test_a_mask_that_is_added_measures_nothing():
+    words = torch.randint(5, (4, 3))
+    assert (
+        Inputs((words, torch.zeros(4, 3).index_fill_(1, torch.tensor([2]), -torch.inf))).numbers_of_rows
+        is None
+    )
+
+
+def test_numbers_before_words_that_were_filled_up_tell_the_same_row():
+    picture, words = torch.randn(2, 3, 4), torch.tensor([[3, 4, 0], [5, 6, 7]])
+    wide, short = Inputs((picture, words)).identity(), Inputs((picture[:1], words[:1, :2])).identity()
+    assert wide is not None
+    assert short is not None
+    assert fingerprints(wide)[0] == fingerprints(short)[0]

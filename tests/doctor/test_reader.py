@@ -52,7 +52,7 @@ def test_lengths_tell_rows_apart_and_are_no_part_of_a_table() -> None:
     assert [part is whole for part, whole in zip(inputs.parts, (NUMBERS, lengths), strict=True)] == [True] * 2
     identity = inputs.identity()
     assert identity is not None
-    assert torch.equal(identity, torch.cat([lengths[:, None], NUMBERS.double()], 1))
+    assert torch.equal(identity, torch.cat([NUMBERS.double(), lengths[:, None]], 1))
     assert inputs.identity(but={1}) is NUMBERS
     assert Inputs((NUMBERS,)).identity() is NUMBERS
 

@@ -77,7 +77,7 @@ class Epochs:
 
     def _note_rows(self, x: Tensor, known: list[bool]) -> None:
         """Rows of the first validation wait for what they should be answered."""
-        if self.validation.phases == 0 and len(self.asked) < UNSCORED and len(known) == len(x):
+        if self.validation.phases == 0 and len(self.asked) < UNSCORED and len(known) == len(x) > 0:
             self.asked.append((thin(x).clone(), known))
 
     def _keep_rows(self, truth: Tensor) -> None:

@@ -72,13 +72,13 @@ class Inputs:
         if mine is None or mine.is_floating_point():
             return mine
         others = (v for v in self._beside(mine) if v.is_floating_point() and v.dim() == 2)
-        return next((v for v in others if bool(((v != 0) & (v != 1)).any())), None)  # else it is a mask
+        return next((v for v in others if not _of_two_numbers(v)), None)  # else it is a mask
 
     def identity(self, but: Collection[int] = ()) -> Tensor | None:
         """All that tells one example from another, (B, ...); ``but``: places of parts that do not.
 
-        What has the shape of the rows comes last, place by place: so what a batch was filled up with, if that
-        is zero, lies at the end.
+        Rows of words come last, with what has their shape place by place: so what a batch was filled up with,
+        if that is zero, lies at the end.
         """
         mine = self.rows
         if mine is None or mine.dim() < 2:
@@ -90,6 +90,8 @@ class Inputs:
         if len(parts) < 2:
             return mine
         parts = [v.detach().to(mine.device, torch.float64) for v in parts]
+        if mine.is_floating_point():
+            return torch.cat([v.reshape(len(v), -1) for v in parts], 1)
         columns = [v.reshape(len(v), -1) for v in parts if v.shape != mine.shape]
         alike = [v for v in parts if v.shape == mine.shape]
         if alike:
@@ -118,6 +120,14 @@ class Inputs:
         mine = self.tensor if place is None else place
         kwargs = {k: _exchanged(v, mine, other) for k, v in self.kwargs.items()}
         return replace(self, args=tuple(_exchanged(v, mine, other) for v in self.args), kwargs=kwargs)
+
+
+def _of_two_numbers(values: Tensor) -> bool:
+    """Whether nothing but two different numbers is in it."""
+    if not values.numel():
+        return True
+    low, high = values.min(), values.max()
+    return bool(((values == low) | (values == high)).all())
 
 
 def tensors_in(value: Any) -> list[Tensor]:

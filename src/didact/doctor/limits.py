@@ -68,7 +68,7 @@ class Limits:
     other_words: float = 0.25  # of the tokens, that would have to be others to have the same frequencies
     shifted_share: float = 0.25
     other_unit: float = 5.0  # standard deviations, which no choice of rows moves a mean by
-    other_scale: float = 20.0  # of a deviation
+    other_scale: float = 50.0  # of a deviation
     tried: int = 5  # epochs
     known: float = 0.25  # of what ignorance costs
     unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be

@@ -157,7 +157,7 @@ class Register:
     def validated(self, inputs: Tensor, targets: Tensor) -> None:
         """Keep rows of a validation, and what they should be answered."""
         room = SAMPLE - sum(len(rows) for rows, _ in self.held)
-        if room > 0 and targets.shape[:1] == inputs.shape[:1]:
+        if room > 0 and len(inputs) and targets.shape[:1] == inputs.shape[:1]:
             self.held.append((inputs[:room], targets[:room].detach().to("cpu", copy=True)))
 
     def labels(self, targets: Tensor, training: bool) -> None:

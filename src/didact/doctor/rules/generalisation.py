@@ -35,7 +35,8 @@ def overfits(case: Case) -> Finding | None:
     apart = apart and last.val_loss > 1.5 * last.train_loss
     best_known = max((e.val_accuracy for _, e in known if math.isfinite(e.val_accuracy)), default=math.nan)
     by_chance = 1.5 * math.sqrt(max(best_known * (1 - best_known), 0.0) / max(last.val_rows, 1))
-    late = float(np.median([e.val_accuracy for _, e in known[-3:]]))
+    answered = [e.val_accuracy for _, e in known[-3:] if math.isfinite(e.val_accuracy)]
+    late = float(np.median(answered)) if answered else math.nan
     kept = late > best_known - max(0.02, by_chance) and gap < 2 * case.at.gap
     improved = worse < 2 and (kept or last.val_accuracy > lowest.val_accuracy + 0.01)
     if case.sure and last.val_loss < case.at.fits * case.baseline:  # it knows nearly all there is to know

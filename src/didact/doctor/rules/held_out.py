@@ -10,6 +10,7 @@ from didact.doctor.rules.data import sorted_batches
 from didact.doctor.rules.generalisation import modes_differ, trains_in_evaluation
 from didact.doctor.rules.neighbours import first_of_each
 from didact.doctor.rules.preprocessing import (
+    another_unit,
     changed_at_random,
     differs,
     inputs_elsewhere,
@@ -57,7 +58,7 @@ def _split_along_a_feature(case: Case) -> Finding | None:
     lively = spread > 1e-6 * max(float(spread.max()), 1e-12)
     moved = np.where(lively, np.abs(val[1] - train[1]) / np.where(lively, spread, 1.0), 0.0)
     far = np.flatnonzero(moved > case.at.other_split)
-    if not len(far) or len(far) > case.at.shifted_share * len(moved) or moved.max() > case.at.other_unit:
+    if not len(far) or len(far) > case.at.shifted_share * len(moved) or another_unit(case) is not None:
         return None
     column = int(np.argmax(moved))
     evidence = {
@@ -177,8 +178,9 @@ def overlap(case: Case) -> Finding | None:
 def _copied(case: Case) -> Finding | None:
     """Training rows are new every time; validation holds its own several times: so did what was split."""
     rows, held = case.chart.rows, case.chart.rows.held
-    changed = changed_at_random(case) or len(rows.train) > 0.5 * rows.train_seen > 0
-    if held is None or rows.tokens or not changed:
+    first = case.chart.epochs[0].met[0] if case.chart.epochs else 0
+    changed = rows.train_seen > 2 * first > 0 and len(rows.train) > 0.5 * rows.train_seen
+    if held is None or not len(held[0]) or rows.tokens or not (changed or changed_at_random(case)):
         return None
     x = _once(held[0])
     different = x[first_of_each(x)]

@@ -107,7 +107,7 @@ def _unlike_validation(case: Case) -> Finding | None:
     """Labels of validation go with those of rows like theirs; of training they do no more than by chance."""
     rows = case.chart.rows
     apart = agree_less(case) if not case.game and mixed_otherwise(case) < case.at.mixed_a_little else None
-    if apart is None or moments_apart(case) is not None or case.relates:
+    if apart is None or moments_apart(case) is not None or case.relates or case.good():
         return None
     train, _, error = apart.values()
     if train > (chance(rows.labels) if rows.integer and not rows.tokens else 0.0) + 1.5 * error:

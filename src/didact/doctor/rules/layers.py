@@ -50,7 +50,7 @@ def _imperfect(case: Case) -> bool:
 
 
 def dead(case: Case) -> Finding | None:
-    """A02: units that fire for no row, and did not from the first."""
+    """A02: units that fire for no row, many of them from the first, or a whole layer."""
     return _silent(case, from_the_first=True)
 
 
@@ -61,11 +61,11 @@ def died(case: Case) -> Finding | None:
 
 def _silent(case: Case, from_the_first: bool) -> Finding | None:
     known = [(a, a.dead[-1][1]) for a in case.chart.activations if a.dead and a.units > 1]
+    if from_the_first:
+        known = [(a, share) for a, share in known if a.dead[0][1] >= case.at.dead or share == 1]
     if not known:
         return None
     worst, share = max(known, key=lambda pair: pair[1])
-    if from_the_first and worst.dead[0][1] < case.at.dead and share < 1:
-        return None
     silent = share > case.at.all_dead and (case.slow or case.broken or share == 1)
     if not silent and (share <= case.at.dead or not (case.slow or _worse_than_needed(case))):
         return None

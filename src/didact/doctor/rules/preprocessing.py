@@ -81,19 +81,22 @@ def inputs_elsewhere(case: Case) -> Finding | None:
     if moments is not None and _always_new(case) and not answered:  # noise widens, and moves no mean
         moved = moments["share of features whose mean moved"] > case.at.shifted_share
         moments = moments if moved and _far_apart(moments) else None
-    apart = _new_words(case) or _never_understood(case) or moments or _another_unit(case)
+    apart = _new_words(case) or _never_understood(case) or moments or another_unit(case)
     scored = any(math.isfinite(e.val_loss) or math.isfinite(e.val_accuracy) for e in case.chart.epochs)
     late = case.val_losses[-1] if case.val_losses and case.sure else 0.0
     known = late < case.at.known * case.baseline
-    answered = math.isfinite(case.val_accuracy) and case.good(0.95) and known
+    told = math.isfinite(case.val_accuracy) or math.isfinite(case.val_left)
+    answered = told and case.good(0.95) and known
     spoils = not answered and (scored or _far_apart(apart or {}))
     return Finding("P02", "critical" if spoils else "hint", apart) if apart else None
 
 
-def _another_unit(case: Case) -> dict[str, Any] | None:
+def another_unit(case: Case) -> dict[str, Any] | None:
     """Single features of validation are so large or far that they must be told in another unit."""
     train, val = (case.chart.rows.moments.get(name) for name in ("train", "val"))
     if train is None or val is None or train[1].shape != val[1].shape or min(train[0], val[0]) < 20:
+        return None
+    if len(case.chart.rows.val) < case.at.few_to_validate:
         return None
     std, other = np.sqrt(train[2] / train[0]), np.sqrt(val[2] / val[0])
     lively = (std > 1e-3 * std.max()) & ~_rare(case, len(std))
@@ -106,7 +109,7 @@ def _another_unit(case: Case) -> dict[str, Any] | None:
     return {
         "features told in another unit": f"{int(far.sum())} of {len(std)}",
         "the mean of one is off by deviations": float(moved[worst]),
-        "its deviation in validation over training": float(wider[worst]),
+        "deviation in validation over training": float(wider[worst]),
     }
 
 

@@ -16,7 +16,8 @@ WORDS = 2000  # that may be there or not
 def words_there(x: np.ndarray, without: Collection[float] = ()) -> tuple[list[float], np.ndarray]:
     """The words of rows (N, T), and which of them each row has, (N, W) of zeros and ones."""
     words = [float(word) for word in np.unique(x) if word not in without][:WORDS]
-    return words, np.stack([(x == word).any(1) for word in words], 1).astype(np.float32)
+    there = [(x == word).any(1) for word in words] or [np.zeros(len(x))]
+    return words, np.stack(there, 1).astype(np.float32)
 
 
 def told_by_words(rows: Rows, but: int = -1, without: Collection[float] = ()) -> float:
