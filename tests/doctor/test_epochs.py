@@ -212,4 +212,4 @@ def test_the_training_rows_told_as_the_validation_leak(told: dict[str, float], l
             F.cross_entropy(model(rows), labels)
         doctor.on_epoch({"loss": 0.3}, told)
     doctor.close()
-    assert ("D06" in [finding.code for finding in doctor.report().findings]) == leaks
+    assert ("D06" in doctor.report().codes()) == leaks

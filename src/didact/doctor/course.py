@@ -10,6 +10,7 @@ import numpy as np
 from didact.doctor.chart import Chart, Pairing, Series
 from didact.doctor.limits import Limits
 from didact.doctor.mixture import mixed, weights_of
+from didact.doctor.rows import mixed_otherwise
 
 FAMILIAR = ("cross_entropy", "nll", "bce", "bce_logits", "mse", "l1", "smooth_l1", "huber")
 
@@ -303,6 +304,11 @@ class Case:
         """The share of the largest class."""
         total = sum(self.chart.rows.labels.values())
         return max(self.chart.rows.labels.values()) / total if total else math.nan
+
+    @property
+    def mixed_otherwise(self) -> float:
+        """The share of validation rows that would have to be of other classes, to be mixed like training."""
+        return mixed_otherwise(self.chart.rows.labels, self.chart.rows.val_labels)
 
     @property
     def val_losses(self) -> list[float]:

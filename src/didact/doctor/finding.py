@@ -107,12 +107,8 @@ class Report:
         return "faulty" if "critical" in grave else "suspect" if "warning" in grave else "healthy"
 
     def codes(self) -> list[str]:
-        """Codes of causes, of what follows from them, and of what is easily taken for the first.
-
-        Empty when healthy.
-        """
-        told = [finding.code for finding in self.findings if finding.severity != "hint" or finding.because]
-        return [*told, *(code for code in (self.findings[0].alike if told else ()) if code not in told)]
+        """Codes of causes and of what follows from them; empty when healthy."""
+        return [finding.code for finding in self.findings if finding.severity != "hint" or finding.because]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -5,7 +5,7 @@
 import functools
 import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import eq
 from typing import Any
 
@@ -281,7 +281,15 @@ def _tally(words: dict[int, int], inputs: Tensor) -> None:
             words[word] = words.get(word, 0) + times
 
 
-def chance(labels: dict[int, int]) -> float:
-    """How often two random rows share a label: the sum of squared shares."""
+def chance(labels: Mapping[Any, int]) -> float:
+    """How often two random rows share a label, of which so many have each: the sum of squared shares."""
     total = sum(labels.values())
     return sum((n / total) ** 2 for n in labels.values()) if total else math.nan
+
+
+def mixed_otherwise(labels: Mapping[Any, int], others: Mapping[Any, int]) -> float:
+    """The share of rows that would have to be of other classes, to be mixed like others; 0 without any."""
+    total, there = sum(labels.values()), sum(others.values())
+    if not total or not there:
+        return 0.0
+    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in {*labels, *others}) / 2

@@ -14,7 +14,6 @@ from didact.doctor.rules.preprocessing import (
     changed_at_random,
     differs,
     inputs_elsewhere,
-    mixed_otherwise,
     targets_elsewhere,
     unlike,
 )
@@ -73,7 +72,7 @@ def _never_as_at_first_sight(case: Case) -> Finding | None:
     """Validation is never answered as well as rows of training were at first sight: they are others."""
     known = [e for e in case.chart.epochs if math.isfinite(e.val_accuracy) and e.val_rows]
     right, rows = case.at_first_sight
-    random = case.game or changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
+    random = case.game or changed_at_random(case) or case.mixed_otherwise > case.at.mixed_a_little
     if random or len(known) < 3 or not case.relates or case.unstable or case.lost:
         return None
     if any(rule(case) for rule in (sorted_batches, differs, modes_differ, trains_in_evaluation)):
@@ -111,7 +110,7 @@ def steady_gap(case: Case) -> Finding | None:
 
 def of_another_kind(case: Case) -> Finding | None:
     """D04: the rows of validation lie elsewhere than those of training, and are not answered as well."""
-    random = case.game or changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
+    random = case.game or changed_at_random(case) or case.mixed_otherwise > case.at.mixed_a_little
     apart = unlike(case) if not random else None
     last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
     known = case.at.known * case.baseline if case.sure else 0.0  # it hardly matters

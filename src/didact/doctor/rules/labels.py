@@ -1,6 +1,7 @@
 """L: what the rows are said to be; labels that are wrong here and there have a file of their own."""
 
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from didact.doctor.rules.preprocessing import (
     differs,
     hard_augmentation,
     in_a_few_ways,
-    mixed_otherwise,
     moments_apart,
 )
 from didact.doctor.rules.two_samples import agree_less, tell_nothing
@@ -66,15 +66,11 @@ def _drifted(case: Case) -> Finding | None:
 def unrelated(case: Case) -> Finding | None:
     """L02: neighbours agree no more than by chance, and validation knows no more than that."""
     nowhere = tell_nothing(case.chart.rows)  # those of validation do not either: they may tell nothing at all
-    return _unlike_validation(case) or (_only_memory(case) if nowhere else _unrelated(case))
+    return _unlike_validation(case) or (_only_memory(case) if nowhere else related_nowhere(case))
 
 
 def related_nowhere(case: Case) -> Finding | None:
-    """L02: nothing else is found; neither in training nor in validation do neighbours agree."""
-    return _unrelated(case)
-
-
-def _unrelated(case: Case) -> Finding | None:
+    """L02: neighbours agree no more than by chance; where validation's do not either, it is said last."""
     rows = case.chart.rows
     near = neighbours(rows) if _knows_nothing(case) else None
     few = len(rows.train) < case.at.few_to_train and case.left < 0.15  # learned by heart
@@ -90,7 +86,7 @@ def _unrelated(case: Case) -> Finding | None:
     if own.shape[1] > 1:
         return _unrelated_curves(own, near.mean(1))
     if rows.integer or set(np.unique(own)) <= {0.0, 1.0}:
-        expected = chance(rows.labels) if rows.labels else _chance(own)
+        expected = chance(rows.labels or Counter(own[:, 0].tolist()))
         agreement, error = float((near == own).mean()), math.sqrt(expected * (1 - expected) / len(own))
         random = agreement < expected + 3 * error
     else:
@@ -106,7 +102,7 @@ def _unrelated(case: Case) -> Finding | None:
 def _unlike_validation(case: Case) -> Finding | None:
     """Labels of validation go with those of rows like theirs; of training they do no more than by chance."""
     rows = case.chart.rows
-    apart = agree_less(case) if not case.game and mixed_otherwise(case) < case.at.mixed_a_little else None
+    apart = agree_less(case) if not case.game and case.mixed_otherwise < case.at.mixed_a_little else None
     if apart is None or moments_apart(case) is not None or case.relates or case.good():
         return None
     train, _, error = apart.values()
@@ -183,11 +179,6 @@ def only_by_heart(case: Case) -> Finding | None:
         "ignorance costs": case.baseline,
     }
     return Finding("P03" if in_a_few_ways(case) else "L02", "warning", evidence)
-
-
-def _chance(own: np.ndarray) -> float:
-    _, counts = np.unique(own, return_counts=True)
-    return float(((counts / counts.sum()) ** 2).sum())
 
 
 def _knows_nothing(case: Case) -> bool:

@@ -218,7 +218,7 @@ def hard_augmentation(case: Case) -> Finding | None:
     if case.game or not changed_at_random(case):
         return None
     tried = len(case.chart.epochs) >= case.at.tried
-    less = agree_less(case) if mixed_otherwise(case) < case.at.mixed_a_little and tried else None
+    less = agree_less(case) if case.mixed_otherwise < case.at.mixed_a_little and tried else None
     by_heart = case.gap > case.at.too_regular  # what is new every time is not
     if less is not None and not case.good(0.85) and not by_heart:
         return Finding("P03", "warning", less)
@@ -284,16 +284,6 @@ def _new_later(case: Case) -> float:
         return 0.0
     seen, different = (late - early for late, early in zip(epochs[-1].met, epochs[0].met, strict=True))
     return different / seen if seen >= 100 else 0.0
-
-
-def mixed_otherwise(case: Case) -> float:
-    """The share of validation rows that would have to be of other classes, to be mixed like training."""
-    labels, others = case.chart.rows.labels, case.chart.rows.val_labels
-    total, there = sum(labels.values()), sum(others.values())
-    if not total or not there:
-        return 0.0
-    names = labels.keys() | others.keys()
-    return sum(abs(labels.get(k, 0) / total - others.get(k, 0) / there) for k in names) / 2
 
 
 def changed_at_random(case: Case) -> bool:

@@ -3,12 +3,14 @@
 # N rows, F features, K neighbours
 
 import math
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
 from didact.doctor.chart import Rows
 from didact.doctor.course import Case
+from didact.doctor.rows import chance, mixed_otherwise
 from didact.doctor.rules.neighbours import FEWEST, first_of_each, nearest, told_together
 from didact.doctor.rules.words import words_there
 
@@ -41,13 +43,8 @@ def tell_nothing(rows: Rows) -> bool:
     if samples is None:
         return False
     _, held, error = _both(samples, rows, np.asarray)
-    by_chance = _share_by_chance(samples[1][1]) if rows.integer and not rows.tokens else 0.0
+    by_chance = chance(Counter(samples[1][1].tolist())) if rows.integer and not rows.tokens else 0.0
     return held < by_chance + 3 * error
-
-
-def _share_by_chance(y: np.ndarray) -> float:
-    _, counts = np.unique(y, return_counts=True)
-    return float(((counts / counts.sum()) ** 2).sum())
 
 
 def _both(
@@ -74,15 +71,10 @@ def _two_samples(rows: Rows) -> tuple[Sample, Sample] | None:
     if n < 2 * FEWEST or not (np.isfinite(x).all() and np.isfinite(held[0]).all()):
         return None
     own, others = (x[:n], y.reshape(-1)[:n]), (held[0][different[:n]], held[1].reshape(-1)[different[:n]])
-    if rows.integer and _mixed_otherwise(own[1], others[1]) > MIXED:
+    if rows.integer and mixed_otherwise(*(Counter(y.tolist()) for _, y in (own, others))) > MIXED:
         return None
     finite = np.isfinite(own[1]).all() and np.isfinite(others[1]).all()
     return (own, others) if finite and (rows.tokens or not _follow_one_another(others[0])) else None
-
-
-def _mixed_otherwise(y: np.ndarray, z: np.ndarray) -> float:
-    """The share of labels that would have to be others, to be mixed alike."""
-    return float(sum(abs((y == k).mean() - (z == k).mean()) for k in np.union1d(y, z)) / 2)
 
 
 def _alike(x: np.ndarray, y: np.ndarray, tokens: bool, classes: bool) -> float:

@@ -11,11 +11,7 @@ from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import modes_differ, underfits
 from didact.doctor.rules.layers import bag_of_words, never_used
 from didact.doctor.rules.neighbours import neighbours
-from didact.doctor.rules.preprocessing import (
-    changed_at_random,
-    mixed_otherwise,
-    unscaled,
-)
+from didact.doctor.rules.preprocessing import changed_at_random, unscaled
 from didact.doctor.rules.rates import rate_too_high
 from didact.doctor.rules.two_samples import agree_less
 
@@ -34,7 +30,7 @@ def noisy(case: Case) -> Finding | None:
 def _agree_less_than_held(case: Case) -> Finding | None:
     """Rows of training that lie together are labelled alike less often than those of validation."""
     apart = agree_less(case)
-    random = changed_at_random(case) or mixed_otherwise(case) > case.at.mixed_a_little
+    random = changed_at_random(case) or case.mixed_otherwise > case.at.mixed_a_little
     hard = case.sureness > case.at.hard  # what is wrong is doubted: validation has the easier rows
     if apart is None or random or case.game or not case.long_enough or hard:
         return None
@@ -88,7 +84,7 @@ def _labelled_better(case: Case) -> Finding | None:
     rows = max((e.val_rows for e in case.chart.epochs), default=0)
     if len(pairs) < 3 or not rows or _merely_hard(case):
         return None
-    otherwise = mixed_otherwise(case)  # of a difference in accuracy that explains at most its own size
+    otherwise = case.mixed_otherwise  # of a difference in accuracy that explains at most its own size
     enough = max(0.12 + 0.2 * case.chart.dropout, 2 * math.sqrt(0.25 / rows))
     enough = max(enough, otherwise if otherwise > case.at.mixed_otherwise else 0.0)
     better = [val - train for val, train in pairs if val - train > enough]
