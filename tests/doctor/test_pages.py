@@ -40,7 +40,7 @@ def example(code: str) -> str:
 
 
 def watched(code: str, lines: str) -> tuple[Doctor, float]:
-    """The doctor of an example, and how many labours it took on one thread; a slow machine is slow at both."""
+    """The doctor of an example, and how many labours it took: a slow machine is slow at both. One thread."""
     warm_up()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
