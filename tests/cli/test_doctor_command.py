@@ -9,6 +9,7 @@ import pytest
 from commands import Call, Child, refused
 
 from didact.doctor.codes import causes
+from didact.doctor.finding import Finding, Report
 
 TRAIN = """
 import sys, time
@@ -146,6 +147,22 @@ def test_every_code_is_explained(call: Call, code: str):
     assert (said.code, said.err) == (0, "")
     words = " ".join(said.out.split())
     assert all(" ".join(part.split()) in words for part in (cause.name, cause.fix, cause.notes))
+
+
+def test_what_a_cause_is_easily_taken_for_stands_wherever_it_is_told(call: Call, tmp_path: Path):
+    unlike, alike = causes()["S02"], causes()["L04"].alike
+    assert (unlike.alike, alike) == ((), ("P03", "L02"))
+    assert all(causes()[code].name in " ".join(call("doctor", "L04").out.split()) for code in alike)
+    assert "if it is not that" not in call("doctor", "S02").out
+    report = Report((Finding("L04", "warning", {}), Finding("D04", "hint", {})))
+    (tmp_path / "recipe.json").write_text("{}")
+    report.to_json(tmp_path / "diagnosis.json")
+    said = call("doctor", tmp_path, "--html", tmp_path / "r.html")
+    assert said.out.count(f"if it is not that: P03 {causes()['P03'].name}; L02") == 1  # not of a hint
+    assert (tmp_path / "r.html").read_text().count(f"If it is not that: P03 {causes()['P03'].name}; L02") == 1
+    told = json.loads((tmp_path / "diagnosis.json").read_text())["findings"]
+    assert [finding["alike"] for finding in told] == [["P03", "L02"], []]
+    assert report.codes() == ["L04"]  # what nothing was found for is no finding
 
 
 def test_the_list_of_codes(call: Call):

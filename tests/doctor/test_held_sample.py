@@ -132,6 +132,30 @@ def test_which_cause_it_is() -> None:
     assert labels.unrelated(case(samples(0.5))) is None  # some go together
 
 
+def test_what_is_wrong_is_doubted_where_rows_are_hard() -> None:
+    hard = case(samples(0.5))
+    for sureness, found in ((0.6, True), (0.75, False)):
+        hard.chart.surer = [(k, sureness, 20) for k in range(3)]
+        assert (wrong_labels._agree_less_than_held(hard) is not None) == found
+
+
+def test_what_is_known_by_heart_is_not_new_every_time() -> None:
+    by_heart = case(samples(0.5), renewed=True)
+    for epoch in by_heart.chart.epochs:
+        epoch.gap = 0.3
+    assert preprocessing.hard_augmentation(by_heart) is None
+
+
+@pytest.mark.parametrize(("late", "found"), [([0.8, 0.79, 0.7], False), ([0.7, 0.71, 0.8], True)])
+def test_what_validation_keeps_is_told_by_three_epochs(late: list[float], found: bool) -> None:
+    made = case(samples())
+    answered = [0.6, 0.8, 0.78, 0.76, 0.76, *late]
+    for k, (epoch, right) in enumerate(zip(made.chart.epochs, answered, strict=True)):
+        epoch.train_loss, epoch.val_loss = 0.8 - 0.1 * k, 0.6 + 0.03 * abs(k - 1)
+        epoch.val_accuracy, epoch.gap = right, 0.15
+    assert (generalisation.overfits(made) is not None) == found
+
+
 def test_quantities_whose_augmentation_breaks_them() -> None:
     hard = case(samples(0.6, classes=False), renewed=True)
     assert code(preprocessing.hard_augmentation(hard)) == "P03"

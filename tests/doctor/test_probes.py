@@ -106,6 +106,34 @@ def test_a_model_of_names_beside_numbers_is_asked_with_names_that_it_knows(
     assert found["reach"] > 1e-3
 
 
+@pytest.mark.parametrize("between", [[], [nn.ReLU()]], ids=["straight", "relu"])
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AdaptiveMaxPool2d(3)], ids=["max", "adaptive"])
+def test_a_network_that_nothing_but_its_pools_bends(between: list[nn.Module], pool: nn.Module) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3, padding=1), *between, pool, nn.Conv2d(4, 4, 3, padding=1), *between]
+    images = torch.randn(ROWS, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    found = asked(nn.Sequential(*layers, nn.Flatten(), nn.Linear(36, 3)), images)
+    assert found["bend"] > 1e-2
+    assert (found["bend but for pools"] < 1e-4) == (not between)
+    assert "bend but for pools" not in asked(mlp(*between), TABLE)
+
+
+@pytest.mark.parametrize("between", [[], [nn.ReLU()]], ids=["straight", "relu"])
+def test_a_model_of_two_inputs_is_asked_with_rows_that_belong_together(between: list[nn.Module]) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = mlp(*between)
+
+        def forward(self, x: Tensor, offset: Tensor) -> Tensor:
+            return self.layers(x) + offset
+
+    model = Two()
+    torch.manual_seed(0)
+    found = probe(model, Inputs((TABLE, torch.randn(ROWS, 1))), LABELS, None, None)
+    assert (found["bend"] < 1e-4) == (not between)
+
+
 @pytest.mark.parametrize("cut", [True, False])
 def test_what_the_loss_of_the_answer_does_not_reach(cut: bool) -> None:
     class Halves(nn.Module):

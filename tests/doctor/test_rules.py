@@ -158,6 +158,18 @@ def test_what_is_wide_enough_or_gets_on_is_no_neck():
     assert layers.too_small(Case(falls, LIMITS)) is None
 
 
+@pytest.mark.parametrize(("width", "end", "found"), [(1, 1.05, True), (1, 0.95, False), (2, 1.05, False)])
+def test_a_neck_of_one_may_still_creep(width: int, end: float, found: bool):
+    made = chart([(1.3, 1.3)] * 2 + [(1.25, 1.25), (1.25, 1.25)])
+    made.losses[150:] = [(150 + k, 1.25 + (end - 1.25) * k / 49) for k in range(50)]
+    made.weights = [
+        weight("first", "linear", (16, 8), 0),
+        weight("neck", "linear", (width, 16), 1),
+        weight("head", "linear", (10, width), 2),
+    ]
+    assert (layers.too_small(Case(made, LIMITS)) is not None) == found
+
+
 def test_an_optimizer_that_never_steps_while_another_does():
     def found(updates: int, stepping: tuple[int, ...]) -> Finding | None:
         made = Chart(step=updates, settings=[{}, {}])
@@ -448,6 +460,23 @@ def test_an_accuracy_that_is_told_and_is_not_that_of_the_answers_is_named():
     assert found is not None
     assert found.evidence == {"the metric says": 0.53, "of its answers are right": 0.9}
     assert told([0.8] * 8) is None
+
+
+def test_an_accuracy_that_is_higher_all_the_time_is_counted_wrongly():
+    def told(above: list[float], train: float) -> Finding | None:
+        made = chart([(1.0, 1.0)] * 8)
+        for k, (epoch, more) in enumerate(zip(made.epochs, above, strict=True)):
+            epoch.measured, epoch.val_accuracy, epoch.train_accuracy = True, 0.1 + 0.05 * k, 0.1 + 0.05 * k
+            own = epoch.val_accuracy + more
+            epoch.told = {"val accuracy": own, "train accuracy": epoch.train_accuracy + train}
+        return metrics.contradicts(Case(made, LIMITS))
+
+    found = told([0.3] * 8, 0.0)  # it rises as the answers do
+    assert found is not None
+    assert list(found.evidence.values()) == pytest.approx([0.75, 0.45])
+    assert told([0.3] * 8, 0.3) is None  # another measure by that name
+    assert told([0.3] * 7 + [0.1], 0.0) is None
+    assert told([-0.3] * 8, 0.0) is None
 
 
 def test_a_validation_that_is_never_finite_is_told():

@@ -289,6 +289,18 @@ def test_words_agree_by_nature() -> None:
     assert held_out.overlap(Case(made, LIMITS)) is None
 
 
+@pytest.mark.parametrize(("times", "found"), [(4, True), (2, False)])
+def test_long_texts_that_are_met_often_in_an_epoch_are_copies(times: int, found: bool) -> None:
+    x = np.random.default_rng(0).integers(4, size=(400, 30)).astype(np.float32)
+    rows = Rows(inputs=x, tokens=True, train=set(range(250)), repeated=30)
+    made = Chart(rows=rows, probes={"overlap": (0.05, 20, 400)})
+    made.epochs = [Epoch(10, val_rows=400, met=(250 * times, 250))]
+    made.rows.val = set(range(350))
+    assert (held_out.overlap(Case(made, LIMITS)) is not None) == found
+    made.rows.inputs = x[:, :5]  # five of four words are often the same
+    assert held_out.overlap(Case(made, LIMITS)) is None
+
+
 def moments(
     mean: float = 0.0, wider: float = 1.0, narrower: float = 1.0, rows: int = 1000
 ) -> dict[str, tuple[int, np.ndarray, np.ndarray]]:
