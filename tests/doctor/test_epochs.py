@@ -197,6 +197,25 @@ def test_a_pass_that_only_supplies_another_is_no_validation(dropout: float) -> N
     assert "E01" not in [finding.code for finding in doctor.report().findings]
 
 
+@pytest.mark.parametrize(("first", "leaked"), [(68, 68), (64, 0), (5, 5)])
+def test_training_rows_that_end_within_a_batch_of_validation_are_of_it(first: int, leaked: int) -> None:
+    """Some rows of training are scored, then others: two sets if each ends with a batch of its own."""
+    torch.manual_seed(0)
+    x, y = torch.randn(360, 5), torch.randint(3, (360,))
+    model = nn.Linear(5, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(2):
+            for at in torch.randperm(200).split(20):
+                optimizer.zero_grad()
+                F.cross_entropy(model(x[at]), y[at]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for at in torch.arange(200 - first, 360).split(32):
+                    F.cross_entropy(model(x[at]), y[at])
+    assert doctor.chart.probes["overlap"][1] == leaked
+
+
 @pytest.mark.parametrize(("told", "leaks"), [({"loss": 0.3}, True), ({}, False)])
 def test_the_training_rows_told_as_the_validation_leak(told: dict[str, float], leaks: bool) -> None:
     model, rows = nn.Linear(4, 2), torch.randn(60, 4)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -192,7 +193,7 @@ class Epochs:
                 leaked = total = len(everything)
         else:
             known, clean = (_batches(phase, wholly) for wholly in (True, False))
-            apart = known and clean and len(known) + len(clean) == len(phase)
+            apart = known and clean and len(known) + len(clean) == len(phase) and not _goes_on(phase, trained)
             leaked = 0 if apart else sum(n for _, n, _ in phase)
             total = sum(clean) if apart else len(everything)
         if total > 0:
@@ -306,6 +307,14 @@ def _score(model: nn.Module, inputs: Inputs, call: LossCall) -> tuple[float, flo
 def _batches(phase: list[tuple[int, int, list[int]]], wholly: bool) -> list[int]:
     """Sizes of the batches that were trained on wholly, or hardly."""
     return [n for n, known, _ in phase if n > 1 and (known == n if wholly else known <= 0.2 * n)]
+
+
+def _goes_on(phase: list[tuple[int, int, list[int]]], trained: set[int]) -> bool:
+    """Whether rows that were trained on end within a batch: those before and after it are of one set."""
+    for (_, before, rows), (n, known, others) in pairwise(phase):
+        if before == len(rows) == n and 1 < known < n and all(row in trained for row in others[:known]):
+            return True
+    return False
 
 
 def _first(one: float, other: float) -> float:
