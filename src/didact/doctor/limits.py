@@ -31,6 +31,7 @@ class Limits:
     too_many_to_learn: int = 500  # by heart, in three epochs
     small_error: float = 0.03  # standard error of an accuracy
     few_to_validate: int = 20  # different rows
+    never_asked: float = 0.3  # of the training rows, of classes that validation has none of
     few_rows: int = 50  # of a validation without classes
     miscounted: float = 0.15  # of the answers, by which an accuracy that is told may be off
     overlap: float = 0.01
@@ -95,6 +96,7 @@ class Limits:
     thrown: float = 1.0  # of its own length, by one update
     small_update: float = 1e-3  # of a run that is stuck
     tiny_update: float = 2e-4
+    far_from_done: float = 0.4  # of what ignorance costs
     vanished: float = 1e-3
     spike: float = 100.0
     forgotten: float = 1e-3

@@ -43,8 +43,8 @@ RULES: Mapping[str, Rule] = {
     "L05": labels.encoding,
     "L01": labels.out_of_step,
     "L03": labels.visible,
-    "A05": layers.sees_future,
     "A04": layers.mixing,
+    "A05": layers.sees_future,
     "A03": layers.linear,
     "I01": layers.constant,
     "S06": losses.wrong_loss,
@@ -100,7 +100,14 @@ PROOF = {"D01", "D03", "D04", "L01", "L03", "L05", "P02", "A03", "A04", "A05", "
 
 
 # What would be proof by itself, but follows from these.
-EXPLAINS = {"D02": {"D04", "P02"}, "D03": {"P02"}, "D04": {"P02", "R01"}, "P03": {"D05"}, "L04": {"D05"}}
+EXPLAINS = {
+    "A04": {"A05"},
+    "D02": {"D04", "D05", "P02"},
+    "D03": {"P02"},
+    "D04": {"D05", "P02", "R01"},
+    "P03": {"D05"},
+    "L04": {"D05"},
+}
 # Asked where nothing else was found.
 LAST: Sequence[tuple[str, Rule]] = (
     ("A06", layers.bag_of_words),
@@ -113,6 +120,7 @@ LAST: Sequence[tuple[str, Rule]] = (
     ("L04", wrong_labels.never_as_good),
     ("L04", wrong_labels.never_as_near),
     ("A02", layers.died),
+    ("O02", rates.on_its_way),
     ("O01", rates.perhaps_too_high),
 )
 

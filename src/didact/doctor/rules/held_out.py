@@ -1,6 +1,7 @@
 """D04, D05 and D06: the rows that are held out to validate."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -133,6 +134,8 @@ def small_validation(case: Case) -> Finding | None:
         few = {"rows": rows, "healthy": f"at least {case.at.few_rows}"}
         return Finding("D05", "hint", few) if rows < case.at.few_rows else None
     error = math.sqrt(0.25 / rows)
+    if (missing := _never_asked(case, rows)) is not None:
+        return Finding("D05", "warning", missing)
     if (
         rows < case.at.few_to_validate
         and len(case.chart.epochs) > 1
@@ -153,6 +156,20 @@ def small_validation(case: Case) -> Finding | None:
             "D05", "hint", {"rows": rows, "standard error of an accuracy": error, "healthy": "below 0.03"}
         )
     return None
+
+
+def _never_asked(case: Case, rows: int) -> dict[str, Any] | None:
+    """Classes that make up much of training are not in validation at all, where chance would have them."""
+    labels, asked = case.chart.rows.labels, case.chart.rows.val_labels
+    total = sum(labels.values())
+    if not total or not asked or case.game or case.chart.rows.train_seen < total:
+        return None
+    shares = {label: count / total for label, count in labels.items() if label not in asked}
+    by_chance = sum(share * (1 - share) ** rows for share in shares.values())
+    missing = sum(shares.values())
+    if missing < case.at.never_asked or missing < 3 * by_chance:
+        return None
+    return {"share of training rows whose class validation has not": missing, "rows": rows}
 
 
 def overlap(case: Case) -> Finding | None:

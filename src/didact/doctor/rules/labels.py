@@ -16,7 +16,7 @@ from didact.doctor.rules.preprocessing import (
     in_a_few_ways,
     moments_apart,
 )
-from didact.doctor.rules.two_samples import agree_less, tell_nothing
+from didact.doctor.rules.two_samples import agree_less, renumbered, tell_nothing
 
 
 def out_of_step(case: Case) -> Finding | None:
@@ -105,6 +105,8 @@ def _unlike_validation(case: Case) -> Finding | None:
     apart = agree_less(case) if not case.game and case.mixed_otherwise < case.at.mixed_a_little else None
     if apart is None or moments_apart(case) is not None or case.relates or case.good():
         return None
+    if case.val_accuracy > case.chance + 0.15 * (1 - case.chance):
+        return None  # something of it was learned in training
     train, _, error = apart.values()
     if train > (chance(rows.labels) if rows.integer and not rows.tokens else 0.0) + 1.5 * error:
         return None
@@ -216,7 +218,9 @@ def visible(case: Case) -> Finding | None:
 
 
 def encoding(case: Case) -> Finding | None:
-    """L05: class numbers that do not begin at 0, probabilities outside [0, 1], one value only."""
+    """L05: numbers that do not begin at 0, or are others in validation; one value only."""
+    if (found := _numbered_otherwise(case)) is not None:
+        return found
     for pairing in case.chart.pairings.values():
         facts = pairing.facts
         if "lowest" not in facts or pairing.calls < 3:
@@ -244,6 +248,16 @@ def encoding(case: Case) -> Finding | None:
         if low >= 1 and high == outputs - 1 and idle and pairing.calls >= 5:
             return Finding("L05", "critical", evidence | {"idle output": 0})
     return None
+
+
+def _numbered_otherwise(case: Case) -> Finding | None:
+    """Classes of validation go by other numbers than in training: each was numbered by itself."""
+    pairs = {} if case.game else renumbered(case.chart.rows)
+    if not pairs:
+        return None
+    evidence = {f"{number} in validation is in training": other for number, other in pairs.items()}
+    fix = "number the classes once, in training, and keep these numbers for validation"
+    return Finding("L05", "critical", evidence, fix=fix)
 
 
 def _tokens(case: Case) -> bool:

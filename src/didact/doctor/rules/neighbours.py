@@ -60,13 +60,21 @@ def nearest(data: bytes, shape: tuple[int, int], labels: bytes, kind: str) -> np
 
 def late_neighbours(rows: Rows) -> np.ndarray | None:
     """Targets of the nearest K rows of the first sample, for each of the last rows, (M, K); None as above."""
+    return _nearest_first(rows, rows.late[0]) if rows.late else None
+
+
+def held_neighbours(rows: Rows) -> np.ndarray | None:
+    """The same for each row of a validation."""
+    return _nearest_first(rows, rows.held[0]) if rows.held and len(rows.held[0]) else None
+
+
+def _nearest_first(rows: Rows, others: np.ndarray) -> np.ndarray | None:
     x, y = rows.inputs, rows.targets
-    if x is None or y is None or rows.late is None or rows.tokens or len(x) < FEWEST or y.size != len(y):
+    if x is None or y is None or rows.tokens or len(x) < FEWEST or y.size != len(y):
         return None
-    last = rows.late[0]
     spread = x.std(0)
     lively = spread > 1e-12
-    first, last = ((part[:, lively] - x.mean(0)[lively]) / spread[lively] for part in (x, last))
+    first, last = ((part[:, lively] - x.mean(0)[lively]) / spread[lively] for part in (x, others))
     if not (np.isfinite(first).all() and np.isfinite(last).all()):
         return None
     distance = (last**2).sum(1)[:, None] + (first**2).sum(1) - 2 * last @ first.T

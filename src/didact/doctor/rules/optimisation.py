@@ -212,7 +212,8 @@ def not_applied(case: Case) -> Finding | None:
         return Finding("O12", "critical", {"backward passes": case.chart.backwards, "updates": 0})
     if still >= 3 and not moved:
         return Finding("O12", "critical", {"updates that moved nothing": still})
-    if (gone := counts.get("gradients gone before the step", 0)) >= 3 and not moved:
+    silent = any(a.dead and min(share for _, share in a.dead) == 1 for a in case.chart.activations)
+    if (gone := counts.get("gradients gone before the step", 0)) >= 3 and not moved and not silent:
         fix = "optimizer.zero_grad() before loss.backward(), not between it and optimizer.step()"
         return Finding(
             "O12", "critical", {"updates whose gradients were put away before them": gone}, fix=fix

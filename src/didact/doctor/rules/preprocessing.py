@@ -29,6 +29,7 @@ def unscaled(case: Case) -> Finding | None:
     size = float(np.sqrt((square / n + mean**2).mean()))
     scale = spread > case.at.scales and ratio > 5 and std.max() > 3
     scale = scale or (case.broken and spread > 15 and ratio > 8 and std.max() > 5)
+    scale = scale or (case.stuck and spread > 10 and min(size, float(std.max())) > 10)
     if not (scale or offset > case.at.offset or size > case.at.large_features):
         return None
     column = int(np.argmax(std))
@@ -102,10 +103,12 @@ def another_unit(case: Case) -> dict[str, Any] | None:
     lively = (std > 1e-3 * std.max()) & ~_rare(case, len(std))
     moved = np.abs(val[1] - train[1])[lively] / std[lively]
     wider = other[lively] / std[lively]
-    far = (moved > case.at.other_unit) | (wider > case.at.other_scale)
+    narrower = np.where(wider > 0, 1 / np.maximum(wider, 1e-9), 0.0)  # one value alone is a choice of rows
+    scaled = np.maximum(wider, np.where(moved > case.at.shift, narrower, 0.0))
+    far = (moved > case.at.other_unit) | (scaled > case.at.other_scale)
     if not far.any():
         return None
-    worst = int(np.argmax(np.maximum(moved / case.at.other_unit, wider / case.at.other_scale)))
+    worst = int(np.argmax(np.maximum(moved / case.at.other_unit, scaled / case.at.other_scale)))
     return {
         "features told in another unit": f"{int(far.sum())} of {len(std)}",
         "the mean of one is off by deviations": float(moved[worst]),
@@ -243,8 +246,13 @@ def hard_augmentation(case: Case) -> Finding | None:
 
 
 def _sure_of_anything(case: Case) -> bool:
-    """Wrong answers are as sure as right ones: what is done to words leaves several answers to each row."""
-    return case.sureness < case.at.unsure and not case.good(0.85)
+    """Wrong answers are as sure as right ones: what is done to words leaves several answers to each row.
+
+    A row that is asked for many answers, as a text for its next words, has several by nature.
+    """
+    y = case.chart.rows.targets
+    one_answer = y is not None and y.size == len(y)
+    return one_answer and case.sureness < case.at.unsure and not case.good(0.85)
 
 
 def drowned(case: Case) -> bool:

@@ -9,6 +9,8 @@ from didact.doctor.finding import Finding
 from didact.doctor.rules.layers import born_tiny
 from didact.doctor.rules.preprocessing import drowned
 
+FEW = 10  # updates, through which no line is drawn
+
 
 def rate_too_high(case: Case) -> Finding | None:
     """O01: the loss rises early, or updates are as large as weights, and it does not recover."""
@@ -112,6 +114,37 @@ def rate_too_low(case: Case) -> Finding | None:
     )
 
 
+def on_its_way(case: Case) -> Finding | None:
+    """O02: nothing else is found; updates are small, and what they bring has not become less."""
+    if case.game or case.broken or not case.long_enough or not case.ratio < 2 * case.at.small_update:
+        return None
+    rates = dict(case.chart.rates)
+    steps, losses = np.array([pair for pair in case.chart.losses if pair[0] in rates], float).T
+    way = np.cumsum([max(rates[step], 0.0) for step in steps])
+    if not case.left > case.at.far_from_done or not way[-1] > 0 or case.lost:
+        return None
+    if len(case.val_losses) > 2 and case.val_losses[-1] > 1.02 * min(case.val_losses):
+        return None
+    way /= way[-1]
+    slopes = []
+    for at in ((way > 1 / 3) & (way <= 2 / 3), way > 2 / 3):
+        slope, error = _slope(way[at], losses[at])
+        if not slope < -3 * error:
+            return None
+        slopes.append(slope)
+    if slopes[1] > 0.4 * slopes[0]:
+        return None
+    rate = _rate(case)
+    evidence = {
+        "median update over its weight": case.ratio,
+        "fall of the loss in the last third of the way over the third before": slopes[1] / slopes[0],
+        "left of ignorance": case.left,
+        "learning rate": rate,
+    }
+    fix = f"lr={10 * rate:g}: ten times {rate:g}; or train longer"
+    return Finding("O02", "warning", evidence, fix=fix, picture=_curve(case))
+
+
 def _standing_still(case: Case) -> Finding:
     """Two players that hardly move; what they make is what they made at the start."""
     rate = _rate(case)
@@ -175,6 +208,16 @@ def schedule(case: Case) -> Finding | None:
 
 def _rate(case: Case) -> float:
     return max((r for _, r in case.chart.rates if math.isfinite(r)), default=math.nan)
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Of the line through points, and its standard error; NaN of too few."""
+    if len(x) < FEW or not np.ptp(x):
+        return math.nan, math.nan
+    x = x - x.mean()
+    slope = float((x * y).sum() / (x**2).sum())
+    rest = y - y.mean() - slope * x
+    return slope, float(np.sqrt((rest**2).sum() / (len(x) - 2) / (x**2).sum()))
 
 
 def _curve(case: Case) -> dict[str, object]:

@@ -11,10 +11,11 @@ import numpy as np
 from didact.doctor.chart import Rows
 from didact.doctor.course import Case
 from didact.doctor.rows import chance, mixed_otherwise
-from didact.doctor.rules.neighbours import FEWEST, first_of_each, nearest, told_together
+from didact.doctor.rules.neighbours import FEWEST, first_of_each, held_neighbours, nearest, told_together
 from didact.doctor.rules.words import words_there
 
 Sample = tuple[np.ndarray, np.ndarray]  # rows and their targets
+ENOUGH = 8  # rows of a class of validation
 MIXED = 0.25  # of the labels of two samples, that may differ
 BESIDE = 3  # places, that rows of a series lie apart which are alike
 
@@ -45,6 +46,27 @@ def tell_nothing(rows: Rows) -> bool:
     _, held, error = _both(samples, rows, np.asarray)
     by_chance = chance(Counter(samples[1][1].tolist())) if rows.integer and not rows.tokens else 0.0
     return held < by_chance + 3 * error
+
+
+def renumbered(rows: Rows) -> dict[int, int]:
+    """Classes of validation whose rows lie among those of another class of training, one for one.
+
+    Both numbers of each; empty if classes go by the same numbers, or if nothing can be said.
+    """
+    near = held_neighbours(rows) if rows.integer else None
+    if near is None or rows.held is None or rows.targets is None or rows.held[1].size != len(near):
+        return {}
+    own, known = rows.held[1].reshape(-1), set(rows.targets.reshape(-1).tolist())
+    found = {}
+    for label, times in Counter(own.tolist()).items():
+        votes = Counter(near[own == label].ravel().tolist())
+        most, count = votes.most_common(1)[0]
+        if times < ENOUGH or label not in known or count < 0.5 * votes.total():
+            continue
+        found[label] = most
+    moved = {label: most for label, most in found.items() if label != most}
+    one_to_one = len(set(found.values())) == len(found) > 1
+    return moved if one_to_one and len(moved) > 1 and set(moved) == set(moved.values()) else {}
 
 
 def _both(
