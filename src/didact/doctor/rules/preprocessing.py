@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from didact.doctor.chart import Epoch
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.pace import READ
 from didact.doctor.rules.two_samples import agree_less
+
+FEW_TWICE = 4  # rows that were met twice, which tell of how many they were drawn
+AS_DRAWN = 0.1  # of the rows that drawing would have met
 
 
 def unscaled(case: Case) -> Finding | None:
@@ -288,10 +292,22 @@ def _renewed(case: Case) -> bool:
 def _new_later(case: Case) -> float:
     """The share of rows that were never met before, in the epochs after the first."""
     epochs = [epoch for epoch in case.chart.epochs if epoch.step <= READ]
-    if len(epochs) < 2 or not epochs[0].met[1] > 0.95 * epochs[0].met[0]:  # or drawn with repetition
+    if len(epochs) < 2 or not epochs[0].met[1] > 0.95 * epochs[0].met[0] or _drawn(epochs):
         return 0.0
     seen, different = (late - early for late, early in zip(epochs[-1].met, epochs[0].met, strict=True))
     return different / seen if seen >= 100 else 0.0
+
+
+def _drawn(epochs: Sequence[Epoch]) -> bool:
+    """Whether rows come again as often as if each were drawn from all, like windows of a text.
+
+    So many there must be, by how many came twice in the first epoch; so many would be met by the last.
+    """
+    (seen, different), (later, met) = epochs[0].met, epochs[-1].met
+    if seen - different < FEW_TWICE:
+        return False
+    total = seen**2 / (2 * (seen - different))
+    return abs(met / (total * (1 - math.exp(-later / total))) - 1) < AS_DRAWN
 
 
 def changed_at_random(case: Case) -> bool:
