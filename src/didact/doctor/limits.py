@@ -23,6 +23,7 @@ class Limits:
     too_many: float = 0.2  # of the validation rows, by which its answers outnumber it
     rare: float = 0.95  # of the rows, that leave the other classes rare
     ordered: float = 0.5  # of the way from chance to all alike
+    level: float = 0.95  # of the variance of targets, between batches
     unseen_share: float = 0.005
     new_words: float = 0.05  # of the words to be told, that training never had
     steady_gap: float = 0.25  # of accuracy
@@ -48,6 +49,7 @@ class Limits:
     mixed_otherwise: float = 0.19  # of the rows, that would have to be of other classes
     mixed_a_little: float = 0.1
     noisy: float = 0.06
+    far_off: float = 0.03  # of the rows, whose quantities lie far from those of rows like them
     two_kinds: float = 1.5  # times the variance of neighbours that agree by chance
     other_split: float = 1.0  # standard deviations that a feature's mean moves
     hardly_seen: float = 0.5  # of what is known of validation, that the loss of training shows

@@ -106,10 +106,11 @@ def _sorted_quantities(case: Case) -> Finding | None:
     size, within, between = float(np.median(sizes)), float(variances.mean()), float(means.var())
     last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
     worse = last is not None and last.val_loss > 3 * last.train_loss  # what came last is known by heart
-    if case.game or not within + between > 0 or (case.good() and not worse):
+    if case.game or not within + between > 0:
         return None
     times = size * between / (within + between)  # 1 when shuffled, the size of a batch when sorted
-    if times < case.at.ordered * size or times < 5:
+    level = last is None and times > case.at.level * size  # is followed batch by batch, and no loss tells
+    if times < case.at.ordered * size or times < 5 or (case.good() and not worse and not level):
         return None
     evidence = {"share of the targets' variance between batches": times / size, "by chance": 1 / size}
     return Finding("D03", "critical", evidence)

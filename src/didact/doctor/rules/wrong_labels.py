@@ -21,6 +21,7 @@ def noisy(case: Case) -> Finding | None:
     return (
         _agree_less_than_held(case)
         or _among_others(case)
+        or _far_off(case)
         or _labelled_better(case)
         or _wrong_and_sure(case)
         or (never_as_good(case) if case.rose else None)
@@ -70,6 +71,24 @@ def _among_others(case: Case) -> Finding | None:
         "rows": len(own),
     }
     return Finding("L04", "warning", evidence)
+
+
+def _far_off(case: Case) -> Finding | None:
+    """Some quantities lie far from those of rows like them, and hardly any in between: another unit."""
+    rows = case.chart.rows
+    near = neighbours(rows) if not rows.integer else None
+    if near is None or near.ndim > 2 or rows.targets is None or not case.long_enough or not case.left > 0.3:
+        return None
+    off = np.abs(rows.targets.reshape(-1) - np.median(near, 1))
+    usual = float(np.median(off)) / 0.6745  # a deviation, of what is distributed normally
+    if not usual > 1e-6 * float(np.abs(rows.targets).max()):
+        return None
+    far, between = float((off > 8 * usual).mean()), float(((off > 4 * usual) & (off <= 8 * usual)).mean())
+    if far < case.at.far_off or between > far / 3:
+        return None
+    evidence = {"rows whose target is far from those of its neighbours": far, "nearly as far": between}
+    fix = "look at these rows: units, decimal points, signs"
+    return Finding("L04", "warning", evidence | {"usual deviations": "8 and more"}, fix=fix)
 
 
 def _labelled_better(case: Case) -> Finding | None:
