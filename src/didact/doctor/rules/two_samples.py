@@ -56,17 +56,15 @@ def renumbered(rows: Rows) -> dict[int, int]:
     near = held_neighbours(rows) if rows.integer else None
     if near is None or rows.held is None or rows.targets is None or rows.held[1].size != len(near):
         return {}
-    own, known = rows.held[1].reshape(-1), set(rows.targets.reshape(-1).tolist())
-    found = {}
+    own, trained = rows.held[1].reshape(-1), Counter(rows.targets.reshape(-1).tolist())
+    moved = {}
     for label, times in Counter(own.tolist()).items():
         votes = Counter(near[own == label].ravel().tolist())
         most, count = votes.most_common(1)[0]
-        if times < ENOUGH or label not in known or count < 0.5 * votes.total():
-            continue
-        found[label] = most
-    moved = {label: most for label, most in found.items() if label != most}
-    one_to_one = len(set(found.values())) == len(found) > 1
-    return moved if one_to_one and len(moved) > 1 and set(moved) == set(moved.values()) else {}
+        by_chance = trained[most] / trained.total()
+        if label != most and times >= ENOUGH and count / votes.total() > (1 + by_chance) / 2:
+            moved[label] = most
+    return moved if set(moved) == set(moved.values()) else {}
 
 
 def _both(
