@@ -10,7 +10,16 @@ import pytest
 from didact.doctor.chart import Activation, Chart, Epoch, Look, Pairing, Rows, Weight
 from didact.doctor.course import Case
 from didact.doctor.limits import LIMITS
-from didact.doctor.rules import data, held_out, labels, optimisation, preprocessing, rates, wrong_labels
+from didact.doctor.rules import (
+    data,
+    generalisation,
+    held_out,
+    labels,
+    optimisation,
+    preprocessing,
+    rates,
+    wrong_labels,
+)
 from didact.doctor.rules.two_samples import renumbered
 from didact.doctor.verdict import conclude
 
@@ -56,6 +65,7 @@ def run(rows: Rows, left: float = 0.6, right: float = math.nan, epochs: int = 8)
         ([0, 1, 2, 3], {}),
         ([1, 0, 2, 3], {1: 0, 0: 1}),
         ([1, 2, 3, 0], {1: 0, 2: 1, 3: 2, 0: 3}),
+        ([1, 2, 3, 4], {1: 0, 2: 1, 3: 2, 4: 3}),  # from one, and training from zero
         ([1, 1, 2, 3], {}),  # one class lies within another: no other numbers
     ],
 )
@@ -78,6 +88,32 @@ def test_classes_that_cannot_be_told_or_were_never_met_say_nothing() -> None:
     assert few.held is not None
     few.held = few.held[0][:20], few.held[1][:20]
     assert renumbered(few) == {}
+
+
+@pytest.mark.parametrize("trained", [[0, 1, 2, 2], [0, 0, 2, 2], [0, 1, 2, 9]])
+def test_classes_that_lie_within_another_were_never_met(trained: list[int]) -> None:
+    rows = samples([0, 1, 2, 3], apart=6.0)
+    rows.targets = np.array(trained)[rows.targets]  # type: ignore[index]
+    assert renumbered(rows) == {}
+
+
+# D07: a mark for each class
+
+
+@pytest.mark.parametrize("marked", ["all", "but one row", "one class", "none", "few features"])
+def test_each_class_has_a_feature_of_its_own(marked: str) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, CLASSES, N)
+    x = rng.normal(size=(N, 4 if marked == "few features" else 30)).astype(np.float32)
+    where = {"one class": y == 0, "none": y < 0}.get(marked, y >= 0)
+    x[where, y[where]] = 40.0
+    if marked == "but one row":
+        x[0, y[0]] = 0.0
+    rows = Rows(inputs=x, targets=y, integer=True)
+    found = data.leak(run(rows))
+    assert (found is not None) == (marked == "all")
+    if found:
+        assert list(found.evidence.values()) == [0, 1, 2, 3]
 
 
 # D05: a validation that does not ask for half of the classes
@@ -152,6 +188,29 @@ def test_a_few_that_are_far_off_do_not_hide_what_the_others_go_with() -> None:
 def test_targets_that_go_with_nothing_where_nobody_validates(left: float, found: bool) -> None:
     made = run(quantities(random=True), left, epochs=0)
     assert (code(labels.unrelated(made)) == "L02") == found
+
+
+# R01, P04: few rows, and targets that are out of sight
+
+
+@pytest.mark.parametrize(("kept", "found"), [(0.01, True), (0.2, False), (math.nan, False)])
+def test_a_few_rows_are_known_by_heart_if_dropout_is_off(kept: float, found: bool) -> None:
+    made = run(samples([0, 1, 2, 3]), left=0.12, right=0.6)
+    made.chart.rows.train, made.chart.rows.train_seen = set(range(60)), 1000
+    for epoch in made.chart.epochs[:-1]:
+        epoch.val_loss, epoch.gap, epoch.in_eval = 0.6, 0.3, (kept, 1.0) if math.isfinite(kept) else None
+    made.chart.epochs[-1].val_loss, made.chart.epochs[-1].gap = 0.61, 0.3
+    assert (code(generalisation.overfits(made)) == "R01") == found
+
+
+@pytest.mark.parametrize(
+    ("size", "left", "found"), [(800.0, 0.95, True), (800.0, 0.6, False), (20.0, 0.95, False)]
+)
+def test_targets_that_a_run_never_gets_near_are_out_of_sight(size: float, left: float, found: bool) -> None:
+    made = run(quantities(), left, epochs=0)
+    assert made.pairing is not None
+    made.pairing.facts = {"first answers": 0.1, "middle": 0.0, "spread": size}
+    assert (code(preprocessing.far_targets(made)) == "P04") == found
 
 
 # P02, P03: rows of another unit, and rows that are drawn

@@ -76,6 +76,7 @@ class Limits:
     known: float = 0.25  # of what ignorance costs
     unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be
     far_target: float = 3.0  # of the variance
+    out_of_sight: float = 300.0  # times the first answers, that targets of a run that is stuck may be
 
     # layers
     saturated: float = 0.5

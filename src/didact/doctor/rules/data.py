@@ -14,6 +14,8 @@ from didact.doctor.rules.neighbours import first_of_each, told_by_each
 from didact.doctor.rules.optimisation import vanishing
 from didact.doctor.rules.words import telling_words, told_by_words
 
+WIDE = 20  # features, of which few have a class each
+
 
 def not_finite(case: Case) -> Finding | None:
     """D01: NaN or infinity in the inputs."""
@@ -120,7 +122,7 @@ def leak(case: Case) -> Finding | None:
     """D07: one feature alone tells the label; of words, one beside others that tell it too."""
     rows = case.chart.rows
     x, y = rows.inputs, rows.targets
-    if (found := _hold_the_targets(rows) or _marked(case)) is not None:
+    if (found := _hold_the_targets(rows) or _marked(case) or _stamped(rows)) is not None:
         return found
     if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y):
         return None
@@ -147,6 +149,27 @@ def leak(case: Case) -> Finding | None:
         "y": y.reshape(-1).tolist(),
     }
     return Finding("D07", "critical", evidence, f"feature {column}", picture=picture)
+
+
+def _stamped(rows: Rows) -> Finding | None:
+    """Each class has a feature of its own, that lies apart in all of its rows from all others."""
+    x, y = rows.inputs, rows.targets
+    if x is None or y is None or rows.tokens or not rows.integer or y.size != len(y) or x.shape[1] < WIDE:
+        return None
+    y, own = y.reshape(-1), {}
+    classes, counts = np.unique(y, return_counts=True)
+    if len(classes) < 3 or counts.min() < 3 or len(y) < 60:
+        return None
+    for label in classes.tolist():
+        mine, others = x[y == label], x[y != label]
+        apart = np.maximum(mine.min(0) - others.max(0), others.min(0) - mine.max(0))
+        if not apart.max() > 0:
+            return None
+        own[label] = int(apart.argmax())
+    evidence = {
+        f"all rows of {label}, and no others, are told by feature": place for label, place in own.items()
+    }
+    return Finding("D07", "warning", evidence) if len(set(own.values())) == len(own) else None
 
 
 def _marked(case: Case) -> Finding | None:

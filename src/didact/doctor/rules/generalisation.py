@@ -70,7 +70,9 @@ def _by_heart(case: Case, known: list[tuple[int, Epoch]]) -> Finding | None:
     few = few or (not case.classes and last.val_loss > 0.5 * case.baseline)
     third = known[-max(2, len(known) // 3) :]
     still = last.val_loss > 0.95 * third[0][1].val_loss
-    by_heart = case.left < 0.15 and last.val_loss > 5 * case.end and last.val_loss > 0.3 * case.baseline
+    kept = [epoch.in_eval[0] for _, epoch in known if epoch.in_eval][-1:]  # without dropout
+    trained = min([case.end, *kept])
+    by_heart = case.left < 0.15 and last.val_loss > max(5 * trained, 0.3 * case.baseline)
     if not (few and case.sure and still and by_heart) or case.gap < case.at.gap:
         return None
     evidence = {

@@ -341,7 +341,8 @@ def far_targets(case: Case) -> Finding | None:
         return None
     near = 0.3 if size > 100 * max(facts["first answers"], 0.2) else 0.5
     far = case.at.far_target if pairing.kind == "mse" else math.sqrt(case.at.far_target)  # no squares
-    if case.first < far * case.baseline or case.end < near * case.baseline:
+    out_of_sight = size > case.at.out_of_sight * max(facts["first answers"], 0.2) and case.stuck
+    if (case.first < far * case.baseline and not out_of_sight) or case.end < near * case.baseline:
         return None
     evidence = {
         "mean of the targets": pairing.facts.get("middle", math.nan),

@@ -57,14 +57,17 @@ def renumbered(rows: Rows) -> dict[int, int]:
     if near is None or rows.held is None or rows.targets is None or rows.held[1].size != len(near):
         return {}
     own, trained = rows.held[1].reshape(-1), Counter(rows.targets.reshape(-1).tolist())
-    moved = {}
+    among = {}
     for label, times in Counter(own.tolist()).items():
         votes = Counter(near[own == label].ravel().tolist())
         most, count = votes.most_common(1)[0]
-        by_chance = trained[most] / trained.total()
-        if label != most and times >= ENOUGH and count / votes.total() > (1 + by_chance) / 2:
-            moved[label] = most
-    return moved if set(moved) == set(moved.values()) else {}
+        sure = times >= ENOUGH and count / votes.total() > (1 + trained[most] / trained.total()) / 2
+        if not sure and label != most:
+            return {}
+        among[label] = most
+    moved = {label: most for label, most in among.items() if label != most}
+    one_for_one = len(set(among.values())) == len(among)
+    return moved if one_for_one and len(moved) > 1 else {}
 
 
 def _both(
