@@ -56,6 +56,8 @@ TASKS = (
     *("gestures", "tariffs", "stories", "scans"),
     *("molecules", "rivers", "keywords", "tickets"),
     *("beads", "sessions"),
+    *("soils", "churn", "blooms", "gaits", "bricks", "verses"),
+    *("letters_to_editor", "tides_ahead", "numerals", "sketches"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"
