@@ -100,13 +100,15 @@ def test_classes_that_lie_within_another_were_never_met(trained: list[int]) -> N
 # D07: a mark for each class
 
 
-@pytest.mark.parametrize("marked", ["all", "but one row", "one class", "none", "few features"])
+@pytest.mark.parametrize("marked", ["all", "but one row", "one class", "none", "few features", "many"])
 def test_each_class_has_a_feature_of_its_own(marked: str) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, CLASSES, N)
     x = rng.normal(size=(N, 4 if marked == "few features" else 30)).astype(np.float32)
     where = {"one class": y == 0, "none": y < 0}.get(marked, y >= 0)
     x[where, y[where]] = 40.0
+    if marked == "many":  # classes that are merely easy
+        x += 40.0 * (np.arange(30) % CLASSES == y[:, None])
     if marked == "but one row":
         x[0, y[0]] = 0.0
     rows = Rows(inputs=x, targets=y, integer=True)
@@ -295,7 +297,7 @@ def falling(ratio: float, shape: str, left: float = 0.7) -> Case:
 @pytest.mark.parametrize(
     ("ratio", "shape", "left", "found"),
     [
-        (1.5e-3, "on its way", 0.7, True),
+        (1.5e-3, "on its way", 0.68, True),
         (1.5e-3, "arriving", 0.7, False),
         (1.5e-3, "arrived", 0.7, False),  # it falls no more
         (1e-2, "on its way", 0.7, False),  # steps as they should be: it may want more of them
@@ -305,7 +307,10 @@ def falling(ratio: float, shape: str, left: float = 0.7) -> Case:
 def test_a_rate_is_low_if_the_loss_falls_as_fast_as_ever(
     ratio: float, shape: str, left: float, found: bool
 ) -> None:
-    assert (code(rates.on_its_way(falling(ratio, shape, left))) == "O02") == found
+    made = falling(ratio, shape, left)
+    assert (code(rates.on_its_way(made)) == "O02") == found
+    made.chart.rows.tokens = True
+    assert rates.on_its_way(made) is None  # of a text more is left by nature
 
 
 def test_gradients_that_a_silent_layer_stops_were_not_put_away() -> None:

@@ -99,7 +99,8 @@ class Limits:
     thrown: float = 1.0  # of its own length, by one update
     small_update: float = 1e-3  # of a run that is stuck
     tiny_update: float = 2e-4
-    far_from_done: float = 0.4  # of what ignorance costs
+    far_from_done: float = 0.4  # of what ignorance costs,
+    far_in_words: float = 0.7  # of which texts leave more by nature
     vanished: float = 1e-3
     spike: float = 100.0
     forgotten: float = 1e-3

@@ -122,7 +122,7 @@ def leak(case: Case) -> Finding | None:
     """D07: one feature alone tells the label; of words, one beside others that tell it too."""
     rows = case.chart.rows
     x, y = rows.inputs, rows.targets
-    if (found := _hold_the_targets(rows) or _marked(case) or _stamped(rows)) is not None:
+    if (found := _hold_the_targets(rows) or _marked(case) or _stamped(case)) is not None:
         return found
     if x is None or y is None or len(x) < 60 or x.shape[1] < 2 or y.size != len(y):
         return None
@@ -151,8 +151,9 @@ def leak(case: Case) -> Finding | None:
     return Finding("D07", "critical", evidence, f"feature {column}", picture=picture)
 
 
-def _stamped(rows: Rows) -> Finding | None:
-    """Each class has a feature of its own, that lies apart in all of its rows from all others."""
+def _stamped(case: Case) -> Finding | None:
+    """Each class has a feature of its own, that lies apart in all of its rows from all others; few do."""
+    rows = case.chart.rows
     x, y = rows.inputs, rows.targets
     if x is None or y is None or rows.tokens or not rows.integer or y.size != len(y) or x.shape[1] < WIDE:
         return None
@@ -160,12 +161,16 @@ def _stamped(rows: Rows) -> Finding | None:
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 3 or counts.min() < 3 or len(y) < 60:
         return None
+    telling = np.zeros(x.shape[1], bool)
     for label in classes.tolist():
         mine, others = x[y == label], x[y != label]
         apart = np.maximum(mine.min(0) - others.max(0), others.min(0) - mine.max(0))
         if not apart.max() > 0:
             return None
         own[label] = int(apart.argmax())
+        telling |= apart > 0
+    if telling.sum() > max(2 * len(own), case.at.leak_share * x.shape[1]):
+        return None  # the classes are merely easy
     evidence = {
         f"all rows of {label}, and no others, are told by feature": place for label, place in own.items()
     }

@@ -121,7 +121,8 @@ def on_its_way(case: Case) -> Finding | None:
     rates = dict(case.chart.rates)
     steps, losses = np.array([pair for pair in case.chart.losses if pair[0] in rates], float).T
     way = np.cumsum([max(rates[step], 0.0) for step in steps])
-    if not case.left > case.at.far_from_done or not way[-1] > 0 or case.lost:
+    least = case.at.far_in_words if case.chart.rows.tokens else case.at.far_from_done
+    if not case.left > least or not way[-1] > 0 or case.lost:
         return None
     if len(case.val_losses) > 2 and case.val_losses[-1] > 1.02 * min(case.val_losses):
         return None
