@@ -20,6 +20,7 @@ from didact.doctor.rules import (
     rates,
     wrong_labels,
 )
+from didact.doctor.rules.neighbours import ranks
 from didact.doctor.rules.two_samples import renumbered
 from didact.doctor.verdict import conclude
 
@@ -90,7 +91,7 @@ def test_classes_that_cannot_be_told_or_were_never_met_say_nothing() -> None:
     assert renumbered(few) == {}
 
 
-@pytest.mark.parametrize("trained", [[0, 1, 2, 2], [0, 0, 2, 2], [0, 1, 2, 9]])
+@pytest.mark.parametrize("trained", [[0, 1, 2, 2], [0, 0, 2, 2], [0, 1, 2, 9], [0, 1, 8, 9]])
 def test_classes_that_lie_within_another_were_never_met(trained: list[int]) -> None:
     rows = samples([0, 1, 2, 3], apart=6.0)
     rows.targets = np.array(trained)[rows.targets]  # type: ignore[index]
@@ -115,7 +116,7 @@ def test_each_class_has_a_feature_of_its_own(marked: str) -> None:
     found = data.leak(run(rows))
     assert (found is not None) == (marked == "all")
     if found:
-        assert list(found.evidence.values()) == [0, 1, 2, 3]
+        assert list(found.evidence.values()) == ["0 by 0, 1 by 1, 2 by 2, 3 by 3", 4]
 
 
 # D05: a validation that does not ask for half of the classes
@@ -128,6 +129,7 @@ def test_each_class_has_a_feature_of_its_own(marked: str) -> None:
         ({0: 10, 1: 10, 2: 10, 3: 10}, 40, False),
         ({0: 20, 1: 20, 2: 20}, 60, False),  # one of four
         ({0: 1, 1: 1}, 2, False),  # by chance
+        ({0: 4}, 4, False),
     ],
 )
 def test_a_validation_without_most_classes(asked: dict[int, int], rows: int, found: bool) -> None:
@@ -139,6 +141,25 @@ def test_a_validation_without_most_classes(asked: dict[int, int], rows: int, fou
     assert (held_out._never_asked(made, rows) is not None) == found
     if found:
         assert code(held_out.small_validation(made)) == "D05"
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(2, 2), (2, 4), (10, 10), (100, 100)])
+def test_a_validation_of_few_rows_misses_classes_by_chance(classes: int, rows: int) -> None:
+    made = run(samples([0, 1, 2, 3]), right=0.5)
+    made.chart.rows.labels, made.chart.rows.train_seen = dict.fromkeys(range(classes), 10), 2000
+    for seed in range(100):
+        drawn = np.random.default_rng(seed).integers(0, classes, rows)
+        made.chart.rows.val_labels = dict.fromkeys(drawn.tolist(), 1)
+        assert held_out._never_asked(made, len(drawn)) is None
+
+
+def test_classes_that_are_places_in_a_batch_are_no_classes() -> None:
+    made = run(samples([0, 1, 2, 3]), right=0.5)
+    made.chart.rows.labels, made.chart.rows.train_seen = dict.fromkeys(range(64), 10), 2000
+    made.chart.rows.val_labels = dict.fromkeys(range(32), 10)
+    for size, found in ((64, False), (128, True)):
+        made.chart.rows.sizes = [size] * 10
+        assert (held_out._never_asked(made, 320) is not None) == found
 
 
 # L02, L04: labels that go with nothing, or are far off
@@ -156,12 +177,15 @@ def test_what_validation_answers_was_learned_of_labels_that_go_with_rows() -> No
         assert code(labels.unrelated(made)) == found
 
 
-def quantities(far: float = 0.0, noise: float = 0.1, tails: float = 0.0, random: bool = False) -> Rows:
+def quantities(
+    far: float = 0.0, events: float = 0.0, noise: float = 0.1, tails: float = 0.0, random: bool = False
+) -> Rows:
     """A smooth target of four features, of which a share is in another unit, or spread with heavy tails."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 4)).astype(np.float32)
     y = x @ np.array([1.0, 0.5, -0.5, 0.2]) + 3 + noise * rng.normal(size=400)
     y = rng.permutation(y) if random else y
+    y = np.where(rng.random(400) < events, y + 40 + rng.normal(size=400), y)
     y = np.where(rng.random(400) < far, 100 * y, y) + tails * rng.standard_cauchy(400) ** 3
     return Rows(inputs=x, targets=y.astype(np.float32), table=True)
 
@@ -171,6 +195,7 @@ def quantities(far: float = 0.0, noise: float = 0.1, tails: float = 0.0, random:
     [
         (quantities(far=0.1), 0.7, True),
         (quantities(far=0.1), 0.2, False),
+        (quantities(events=0.1), 0.7, False),  # which features do not tell
         (quantities(), 0.7, False),
         (quantities(noise=1.0), 0.7, False),
         (quantities(tails=0.001), 0.7, False),
@@ -179,6 +204,14 @@ def quantities(far: float = 0.0, noise: float = 0.1, tails: float = 0.0, random:
 )
 def test_quantities_in_another_unit(rows: Rows, left: float, found: bool) -> None:
     assert code(wrong_labels.noisy(run(rows, left, epochs=0))) == ("L04" if found else "")
+
+
+def test_targets_that_are_mostly_nothing_are_ranked_alike() -> None:
+    rare = quantities(random=True)
+    assert rare.targets is not None
+    rare.targets = np.where(np.arange(400) % 20 == 0, rare.targets, 0.0).astype(np.float32)
+    assert code(labels.related_nowhere(run(rare, left=1.0, epochs=0))) == "L02"
+    assert ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
 
 
 def test_a_few_that_are_far_off_do_not_hide_what_the_others_go_with() -> None:
@@ -219,7 +252,7 @@ def test_targets_that_a_run_never_gets_near_are_out_of_sight(size: float, left: 
 
 
 @pytest.mark.parametrize(
-    ("mean", "spread", "found"), [(3.0, 0.01, True), (0.2, 0.01, False), (3.0, 0.0, False), (3.0, 0.2, False)]
+    ("mean", "spread", "found"), [(3.0, 0.01, True), (1.7, 0.01, False), (3.0, 0.0, False), (3.0, 0.2, False)]
 )
 def test_a_column_that_hardly_varies_any_more_is_in_another_unit(
     mean: float, spread: float, found: bool
@@ -249,6 +282,9 @@ def test_windows_that_are_drawn_from_a_text_are_no_augmentation() -> None:
     for epoch, met in zip(made.chart.epochs, drawn_from(8000), strict=True):
         epoch.step, epoch.met = epoch.step // 4, met  # within what is read
     assert not preprocessing.changed_at_random(made)
+    for k, epoch in enumerate(made.chart.epochs):  # a few were equal from the start, then all are new
+        epoch.met = (400 * (k + 1), 395 + 395 * k)
+    assert preprocessing.changed_at_random(made)
     for k, epoch in enumerate(made.chart.epochs):  # in eight ways each, and some are equal from the start
         epoch.met = (400 * (k + 1), 390 + 150 * k)
     assert preprocessing.changed_at_random(made)
@@ -287,7 +323,12 @@ def falling(ratio: float, shape: str, left: float = 0.7) -> Case:
     made.rates = [(k, 1e-4 * (1 + math.cos(math.pi * k / UPDATES)) / 2) for k in range(UPDATES)]
     way = np.cumsum([rate for _, rate in made.rates])
     way /= way[-1]
-    done = {"on its way": way, "arriving": 1 - np.exp(-4 * way), "arrived": np.minimum(1.0, way * 3)}[shape]
+    done = {
+        "as a logarithm": np.log1p(20 * way) / math.log(21),
+        "on its way": way,
+        "arriving": 1 - np.exp(-4 * way),
+        "arrived": np.minimum(1.0, way * 3),
+    }[shape]
     made.losses = [(k, float(1.4 * (1 - (1 - left) * d) + 0.005 * rng.normal())) for k, d in enumerate(done)]
     made.weights = [Weight("0", "linear", (8, 4), 4, 0.3, False, False, True, True, used=True, order=0)]
     made.looks = [Look(20 * k, np.ones(1), np.ones(1), np.array([ratio]), 1.0) for k in range(UPDATES // 20)]
@@ -299,6 +340,7 @@ def falling(ratio: float, shape: str, left: float = 0.7) -> Case:
     [
         (1.5e-3, "on its way", 0.68, True),
         (1.5e-3, "arriving", 0.7, False),
+        (1.5e-3, "as a logarithm", 0.68, False),
         (1.5e-3, "arrived", 0.7, False),  # it falls no more
         (1e-2, "on its way", 0.7, False),  # steps as they should be: it may want more of them
         (1.5e-3, "on its way", 0.3, False),  # not far from done
@@ -323,11 +365,14 @@ def test_gradients_that_a_silent_layer_stops_were_not_put_away() -> None:
 
 def test_targets_in_order_are_followed_batch_by_batch() -> None:
     made = run(quantities(), left=0.1, epochs=0).chart
-    means = np.linspace(-2, 2, 20)
+    means, made.rows.again = np.linspace(-2, 2, 20), 100
     for within, found in ((0.01, "D03"), (0.3, "")):
         made.rows.levels = [(32, float(mean), within) for mean in means]
         assert code(data.sorted_batches(Case(made, LIMITS))) == found
     made.rows.levels = [(32, float(mean), 0.01) for mean in means]
+    made.rows.again = 0  # a level that drifts, as of what is foretold of the future
+    assert data.sorted_batches(Case(made, LIMITS)) is None
+    made.rows.again = 100
     made.epochs = [Epoch(100, 0.14, val_loss=0.15, val_rows=400)]
     assert data.sorted_batches(Case(made, LIMITS)) is None  # it is validated, and knows them
 

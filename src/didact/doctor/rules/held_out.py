@@ -19,6 +19,8 @@ from didact.doctor.rules.preprocessing import (
     unlike,
 )
 
+FEW_CLASSES = 20  # which any batch may have
+
 
 def not_representative(case: Case) -> Finding | None:
     """D04: validation has classes that training has not, or rows that are plainly others."""
@@ -161,13 +163,15 @@ def small_validation(case: Case) -> Finding | None:
 def _never_asked(case: Case, rows: int) -> dict[str, Any] | None:
     """Classes that make up much of training are not in validation at all, where chance would have them."""
     labels, asked = case.chart.rows.labels, case.chart.rows.val_labels
-    total = sum(labels.values())
+    total, fewest = sum(labels.values()), min(case.chart.rows.sizes, default=0)
     if not total or not asked or case.game or case.chart.rows.train_seen < total:
         return None
-    shares = {label: count / total for label, count in labels.items() if label not in asked}
+    if len(labels) >= max(fewest, FEW_CLASSES):  # as many as rows of a batch: their places, perhaps
+        return None
+    shares = {label: count / total for label, count in labels.items()}
     by_chance = sum(share * (1 - share) ** rows for share in shares.values())
-    missing = sum(shares.values())
-    if missing < case.at.never_asked or missing < 3 * by_chance:
+    missing = sum(share for label, share in shares.items() if label not in asked)
+    if missing < max(case.at.never_asked, 3 * by_chance) or (1 - missing) ** rows > 0.01:
         return None
     return {"share of training rows whose class validation has not": missing, "rows": rows}
 

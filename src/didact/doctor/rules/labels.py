@@ -9,7 +9,7 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.data import sorted_batches
-from didact.doctor.rules.neighbours import late_neighbours, neighbours, told_by_all
+from didact.doctor.rules.neighbours import late_neighbours, neighbours, ranks, told_by_all
 from didact.doctor.rules.preprocessing import (
     differs,
     hard_augmentation,
@@ -90,8 +90,8 @@ def related_nowhere(case: Case) -> Finding | None:
         agreement, error = float((near == own).mean()), math.sqrt(expected * (1 - expected) / len(own))
         random = agreement < expected + 3 * error
     else:
-        told, asked = (part.argsort().argsort() for part in (near.mean(1), own[:, 0]))  # few may be far off
-        agreement = float(np.corrcoef(told, asked)[0, 1]) if near.std() and own.std() else 0.0
+        told, asked = ranks(near.mean(1)), ranks(own[:, 0])  # a few may be far off
+        agreement = float(np.corrcoef(told, asked)[0, 1]) if told.std() and asked.std() else 0.0
         expected, error = 0.0, 1 / math.sqrt(len(own))
         random = agreement < 3 * error
     if not random:
@@ -219,7 +219,7 @@ def visible(case: Case) -> Finding | None:
 
 
 def encoding(case: Case) -> Finding | None:
-    """L05: numbers that do not begin at 0, or are others in validation; one value only."""
+    """L05: numbers that do not begin at 0, or are others in validation; not in [0, 1]; one value only."""
     if (found := _numbered_otherwise(case)) is not None:
         return found
     for pairing in case.chart.pairings.values():

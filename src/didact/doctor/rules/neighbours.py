@@ -81,6 +81,13 @@ def _nearest_first(rows: Rows, others: np.ndarray) -> np.ndarray | None:
     return y.reshape(-1)[np.argpartition(distance, K, axis=1)[:, :K]]
 
 
+def ranks(y: np.ndarray) -> np.ndarray:
+    """Places in order, (N,); what is equal shares the mean of its places."""
+    _, at, times = np.unique(y, return_inverse=True, return_counts=True)
+    shared: np.ndarray = (times.cumsum() - (times - 1) / 2)[at].astype(np.float32)
+    return shared
+
+
 def told_by_each(rows: Rows, classes: bool) -> np.ndarray | None:
     """What each feature tells alone, (F,): 1 when labels change along it no more than needed, 0 at chance.
 

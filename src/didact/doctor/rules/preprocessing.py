@@ -13,6 +13,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.pace import READ
 from didact.doctor.rules.two_samples import agree_less
 
+BEYOND = 2.0  # deviations from the mean, where no row of a column of running numbers is
 FEW_TWICE = 4  # rows that were met twice, which tell of how many they were drawn
 AS_DRAWN = 0.1  # of the rows that drawing would have met
 
@@ -108,7 +109,7 @@ def another_unit(case: Case) -> dict[str, Any] | None:
     moved = np.abs(val[1] - train[1])[lively] / std[lively]
     wider = other[lively] / std[lively]
     narrower = np.where(wider > 0, 1 / np.maximum(wider, 1e-9), 0.0)  # one value alone is a choice of rows
-    scaled = np.maximum(wider, np.where(moved > case.at.shift, narrower, 0.0))
+    scaled = np.maximum(wider, np.where(moved > BEYOND, narrower, 0.0))
     far = (moved > case.at.other_unit) | (scaled > case.at.other_scale)
     if not far.any():
         return None
@@ -307,7 +308,8 @@ def _drawn(epochs: Sequence[Epoch]) -> bool:
     if seen - different < FEW_TWICE:
         return False
     total = seen**2 / (2 * (seen - different))
-    return abs(met / (total * (1 - math.exp(-later / total))) - 1) < AS_DRAWN
+    expected = total * (1 - math.exp(-later / total))
+    return expected < 0.9 * later and abs(met / expected - 1) < AS_DRAWN  # else all of them may be new
 
 
 def changed_at_random(case: Case) -> bool:

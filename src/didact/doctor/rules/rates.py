@@ -10,6 +10,7 @@ from didact.doctor.rules.layers import born_tiny
 from didact.doctor.rules.preprocessing import drowned
 
 FEW = 10  # updates, through which no line is drawn
+STRAIGHT = 0.7  # of a slope, that is left of it later; powers and logarithms of time keep 0.6 at most
 
 
 def rate_too_high(case: Case) -> Finding | None:
@@ -133,7 +134,7 @@ def on_its_way(case: Case) -> Finding | None:
         if not slope < -3 * error:
             return None
         slopes.append(slope)
-    if slopes[1] > 0.4 * slopes[0]:
+    if slopes[1] > STRAIGHT * slopes[0]:
         return None
     rate = _rate(case)
     evidence = {
@@ -142,7 +143,7 @@ def on_its_way(case: Case) -> Finding | None:
         "left of ignorance": case.left,
         "learning rate": rate,
     }
-    fix = f"lr={10 * rate:g}: ten times {rate:g}; or train longer"
+    fix = f"train longer, or lr={10 * rate:g}: ten times {rate:g}"
     return Finding("O02", "warning", evidence, fix=fix, picture=_curve(case))
 
 

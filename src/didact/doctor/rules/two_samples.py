@@ -11,7 +11,14 @@ import numpy as np
 from didact.doctor.chart import Rows
 from didact.doctor.course import Case
 from didact.doctor.rows import chance, mixed_otherwise
-from didact.doctor.rules.neighbours import FEWEST, first_of_each, held_neighbours, nearest, told_together
+from didact.doctor.rules.neighbours import (
+    FEWEST,
+    first_of_each,
+    held_neighbours,
+    nearest,
+    ranks,
+    told_together,
+)
 from didact.doctor.rules.words import words_there
 
 Sample = tuple[np.ndarray, np.ndarray]  # rows and their targets
@@ -30,7 +37,7 @@ def agree_less(case: Case) -> dict[str, float] | None:
     rows, samples = case.chart.rows, _two_samples(case.chart.rows)
     if samples is None:
         return None
-    views = (np.asarray,) if rows.integer else (np.asarray, _ranks)
+    views = (np.asarray,) if rows.integer else (np.asarray, ranks)
     found = [_both(samples, rows, view) for view in views]
     if any(held - train < max(case.at.clearly * error, case.at.less_alike) for train, held, error in found):
         return None
@@ -67,7 +74,10 @@ def renumbered(rows: Rows) -> dict[int, int]:
         among[label] = most
     moved = {label: most for label, most in among.items() if label != most}
     one_for_one = len(set(among.values())) == len(among)
-    return moved if one_for_one and len(moved) > 1 else {}
+    never_met = sum(
+        label not in (rows.labels or trained) for label in among
+    )  # rows of them lie somewhere too
+    return moved if one_for_one and len(moved) > 1 >= never_met else {}
 
 
 def _both(
@@ -78,10 +88,6 @@ def _both(
     shares = rows.integer and not rows.tokens
     each = (a * (1 - a) if shares else (1 - a**2) ** 2 for a in (train, held))
     return train, held, math.sqrt(sum(each) / len(samples[0][0]))
-
-
-def _ranks(y: np.ndarray) -> np.ndarray:
-    return y.argsort().argsort().astype(np.float32)
 
 
 def _two_samples(rows: Rows) -> tuple[Sample, Sample] | None:

@@ -10,10 +10,13 @@ from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import modes_differ, underfits
 from didact.doctor.rules.layers import bag_of_words, never_used
-from didact.doctor.rules.neighbours import neighbours
+from didact.doctor.rules.neighbours import neighbours, ranks
 from didact.doctor.rules.preprocessing import changed_at_random, unscaled
 from didact.doctor.rules.rates import rate_too_high
 from didact.doctor.rules.two_samples import agree_less
+
+MULTIPLE = 3.0  # of the usual unit
+FEW = 10  # rows that are far off, which tell of what they are a multiple
 
 
 def noisy(case: Case) -> Finding | None:
@@ -86,6 +89,12 @@ def _far_off(case: Case) -> Finding | None:
     far, between = float((off > 8 * usual).mean()), float(((off > 4 * usual) & (off <= 8 * usual)).mean())
     if far < case.at.far_off or between > far / 3:
         return None
+    these = off > 8 * usual
+    told, asked = np.median(near, 1)[these], rows.targets.reshape(-1)[these]
+    if these.sum() < FEW or not np.corrcoef(ranks(told), ranks(asked))[0, 1] > 0.5:
+        return None
+    if not np.polyfit(told, asked, 1)[0] > MULTIPLE:
+        return None  # a rare event adds something; another unit is a multiple of what neighbours tell
     evidence = {"rows whose target is far from those of its neighbours": far, "nearly as far": between}
     fix = "look at these rows: units, decimal points, signs"
     return Finding("L04", "warning", evidence | {"usual deviations": "8 and more"}, fix=fix)
