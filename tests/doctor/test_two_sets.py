@@ -101,11 +101,15 @@ def test_classes_that_lie_within_another_were_never_met(trained: list[int]) -> N
 # D07: a mark for each class
 
 
-@pytest.mark.parametrize("marked", ["all", "but one row", "one class", "none", "few features", "many"])
+@pytest.mark.parametrize(
+    "marked", ["all", "but one row", "one class", "none", "few features", "many", "alone"]
+)
 def test_each_class_has_a_feature_of_its_own(marked: str) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, CLASSES, N)
     x = rng.normal(size=(N, 4 if marked == "few features" else 30)).astype(np.float32)
+    if marked not in ("alone", "few features"):  # else the mark is what is to be found
+        x[:, 4:] += rng.normal(size=(CLASSES, 26)).astype(np.float32)[y]
     where = {"one class": y == 0, "none": y < 0}.get(marked, y >= 0)
     x[where, y[where]] = 40.0
     if marked == "many":  # classes that are merely easy

@@ -1,6 +1,7 @@
 """D01, D02, D03 and D07: the rows that are trained on."""
 
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
 from didact.doctor.rules.generalisation import too_regular
 from didact.doctor.rules.layers import dead, died, too_small
-from didact.doctor.rules.neighbours import first_of_each, told_by_each
+from didact.doctor.rules.neighbours import first_of_each, nearest, told_by_each
 from didact.doctor.rules.optimisation import vanishing
 from didact.doctor.rules.words import telling_words, told_by_words
 
@@ -154,7 +155,7 @@ def leak(case: Case) -> Finding | None:
 
 
 def _stamped(case: Case) -> Finding | None:
-    """Each class has a feature of its own, that lies apart in all of its rows from all others; few do."""
+    """Each class has a feature of its own, apart in all of its rows; others tell the classes too."""
     rows = case.chart.rows
     x, y = rows.inputs, rows.targets
     if x is None or y is None or rows.tokens or not rows.integer or y.size != len(y) or x.shape[1] < WIDE:
@@ -173,6 +174,11 @@ def _stamped(case: Case) -> Finding | None:
         telling |= apart > 0
     if telling.sum() > max(2 * len(own), case.at.leak_share * x.shape[1]):
         return None  # the classes are merely easy
+    rest = x[:, ~telling]
+    near = nearest(rest.tobytes(), rest.shape, y.tobytes(), y.dtype.str)
+    by_chance = chance(rows.labels or Counter(y.tolist()))
+    if float((near == y[:, None]).mean()) < by_chance + case.at.leak_words * (1 - by_chance):
+        return None  # they may be what is to be found
     told = ", ".join(f"{label} by {place}" for label, place in list(own.items())[:6])
     found = Finding("D07", "warning", {"classes that a feature tells alone": told, "of classes": len(own)})
     return found if len(set(own.values())) == len(own) else None
