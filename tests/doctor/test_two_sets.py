@@ -72,8 +72,11 @@ def run(rows: Rows, left: float = 0.6, right: float = math.nan, epochs: int = 8)
 )
 def test_classes_that_have_other_numbers_in_validation(numbers: list[int], found: dict[int, int]) -> None:
     assert renumbered(samples(numbers)) == found
-    made = run(samples(numbers))
-    assert code(labels.encoding(made)) == ("L05" if found else "")
+    said = labels.encoding(run(samples(numbers)))
+    assert code(said) == ("L05" if found else "")
+    for number, other in found.items():
+        assert said is not None
+        assert f"{number} is {other}" in said.evidence["classes of validation, and what they are in training"]
 
 
 def test_classes_that_cannot_be_told_or_were_never_met_say_nothing() -> None:

@@ -49,7 +49,8 @@ class Limits:
     mixed_otherwise: float = 0.19  # of the rows, that would have to be of other classes
     mixed_a_little: float = 0.1
     noisy: float = 0.06
-    far_off: float = 0.03  # of the rows, whose quantities lie far from those of rows like them
+    far_off: float = 0.03  # of the rows, whose quantities lie far from those of rows like them,
+    multiple: float = 3.0  # times what these tell
     two_kinds: float = 1.5  # times the variance of neighbours that agree by chance
     other_split: float = 1.0  # standard deviations that a feature's mean moves
     hardly_seen: float = 0.5  # of what is known of validation, that the loss of training shows
@@ -72,6 +73,8 @@ class Limits:
     shifted_share: float = 0.25
     other_unit: float = 5.0  # standard deviations, which no choice of rows moves a mean by
     other_scale: float = 50.0  # of a deviation
+    beyond: float = 2.0  # standard deviations, where no row of a column of running numbers is
+    as_drawn: float = 0.1  # of the rows that drawing from all would have met
     tried: int = 5  # epochs
     known: float = 0.25  # of what ignorance costs
     unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be
@@ -101,6 +104,7 @@ class Limits:
     tiny_update: float = 2e-4
     far_from_done: float = 0.4  # of what ignorance costs,
     far_in_words: float = 0.7  # of which texts leave more by nature
+    as_fast: float = 0.7  # of a slope, that is left later; powers and logarithms of time keep 0.6 at most
     vanished: float = 1e-3
     spike: float = 100.0
     forgotten: float = 1e-3

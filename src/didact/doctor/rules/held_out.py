@@ -19,7 +19,7 @@ from didact.doctor.rules.preprocessing import (
     unlike,
 )
 
-FEW_CLASSES = 20  # which any batch may have
+FEW_CLASSES = 20  # fewer are no places in a batch
 
 
 def not_representative(case: Case) -> Finding | None:
@@ -166,8 +166,8 @@ def _never_asked(case: Case, rows: int) -> dict[str, Any] | None:
     total, fewest = sum(labels.values()), min(case.chart.rows.sizes, default=0)
     if not total or not asked or case.game or case.chart.rows.train_seen < total:
         return None
-    if len(labels) >= max(fewest, FEW_CLASSES):  # as many as rows of a batch: their places, perhaps
-        return None
+    if len(labels) >= max(fewest, FEW_CLASSES):
+        return None  # as many as rows of a batch: their places, perhaps
     shares = {label: count / total for label, count in labels.items()}
     by_chance = sum(share * (1 - share) ** rows for share in shares.values())
     missing = sum(share for label, share in shares.items() if label not in asked)

@@ -256,7 +256,8 @@ def _numbered_otherwise(case: Case) -> Finding | None:
     pairs = {} if case.game else renumbered(case.chart.rows)
     if not pairs:
         return None
-    evidence = {f"{number} in validation is in training": other for number, other in pairs.items()}
+    told = ", ".join(f"{number} is {other}" for number, other in list(pairs.items())[:6])
+    evidence = {"classes of validation, and what they are in training": told, "of classes": len(pairs)}
     fix = "number the classes once, in training, and keep these numbers for validation"
     return Finding("L05", "critical", evidence, fix=fix)
 

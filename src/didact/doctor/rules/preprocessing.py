@@ -13,9 +13,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.pace import READ
 from didact.doctor.rules.two_samples import agree_less
 
-BEYOND = 2.0  # deviations from the mean, where no row of a column of running numbers is
 FEW_TWICE = 4  # rows that were met twice, which tell of how many they were drawn
-AS_DRAWN = 0.1  # of the rows that drawing would have met
 
 
 def unscaled(case: Case) -> Finding | None:
@@ -109,7 +107,7 @@ def another_unit(case: Case) -> dict[str, Any] | None:
     moved = np.abs(val[1] - train[1])[lively] / std[lively]
     wider = other[lively] / std[lively]
     narrower = np.where(wider > 0, 1 / np.maximum(wider, 1e-9), 0.0)  # one value alone is a choice of rows
-    scaled = np.maximum(wider, np.where(moved > BEYOND, narrower, 0.0))
+    scaled = np.maximum(wider, np.where(moved > case.at.beyond, narrower, 0.0))
     far = (moved > case.at.other_unit) | (scaled > case.at.other_scale)
     if not far.any():
         return None
@@ -293,13 +291,13 @@ def _renewed(case: Case) -> bool:
 def _new_later(case: Case) -> float:
     """The share of rows that were never met before, in the epochs after the first."""
     epochs = [epoch for epoch in case.chart.epochs if epoch.step <= READ]
-    if len(epochs) < 2 or not epochs[0].met[1] > 0.95 * epochs[0].met[0] or _drawn(epochs):
+    if len(epochs) < 2 or not epochs[0].met[1] > 0.95 * epochs[0].met[0] or _drawn(epochs, case.at.as_drawn):
         return 0.0
     seen, different = (late - early for late, early in zip(epochs[-1].met, epochs[0].met, strict=True))
     return different / seen if seen >= 100 else 0.0
 
 
-def _drawn(epochs: Sequence[Epoch]) -> bool:
+def _drawn(epochs: Sequence[Epoch], within: float) -> bool:
     """Whether rows come again as often as if each were drawn from all, like windows of a text.
 
     So many there must be, by how many came twice in the first epoch; so many would be met by the last.
@@ -309,7 +307,7 @@ def _drawn(epochs: Sequence[Epoch]) -> bool:
         return False
     total = seen**2 / (2 * (seen - different))
     expected = total * (1 - math.exp(-later / total))
-    return expected < 0.9 * later and abs(met / expected - 1) < AS_DRAWN  # else all of them may be new
+    return expected < 0.9 * later and abs(met / expected - 1) < within  # else all of them may be new
 
 
 def changed_at_random(case: Case) -> bool:

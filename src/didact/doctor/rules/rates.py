@@ -9,8 +9,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.rules.layers import born_tiny
 from didact.doctor.rules.preprocessing import drowned
 
-FEW = 10  # updates, through which no line is drawn
-STRAIGHT = 0.7  # of a slope, that is left of it later; powers and logarithms of time keep 0.6 at most
+FEW = 10  # updates; through fewer no line is drawn
 
 
 def rate_too_high(case: Case) -> Finding | None:
@@ -134,7 +133,7 @@ def on_its_way(case: Case) -> Finding | None:
         if not slope < -3 * error:
             return None
         slopes.append(slope)
-    if slopes[1] > STRAIGHT * slopes[0]:
+    if slopes[1] > case.at.as_fast * slopes[0]:
         return None
     rate = _rate(case)
     evidence = {
@@ -216,10 +215,8 @@ def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Of the line through points, and its standard error; NaN of too few."""
     if len(x) < FEW or not np.ptp(x):
         return math.nan, math.nan
-    x = x - x.mean()
-    slope = float((x * y).sum() / (x**2).sum())
-    rest = y - y.mean() - slope * x
-    return slope, float(np.sqrt((rest**2).sum() / (len(x) - 2) / (x**2).sum()))
+    line, errors = np.polyfit(x, y, 1, cov=True)
+    return float(line[0]), math.sqrt(errors[0, 0])
 
 
 def _curve(case: Case) -> dict[str, object]:

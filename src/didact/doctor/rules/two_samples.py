@@ -74,9 +74,7 @@ def renumbered(rows: Rows) -> dict[int, int]:
         among[label] = most
     moved = {label: most for label, most in among.items() if label != most}
     one_for_one = len(set(among.values())) == len(among)
-    never_met = sum(
-        label not in (rows.labels or trained) for label in among
-    )  # rows of them lie somewhere too
+    never_met = len(among.keys() - (rows.labels or trained).keys())  # whose rows lie somewhere too
     return moved if one_for_one and len(moved) > 1 >= never_met else {}
 
 

@@ -15,7 +15,6 @@ from didact.doctor.rules.preprocessing import changed_at_random, unscaled
 from didact.doctor.rules.rates import rate_too_high
 from didact.doctor.rules.two_samples import agree_less
 
-MULTIPLE = 3.0  # of the usual unit
 FEW = 10  # rows that are far off, which tell of what they are a multiple
 
 
@@ -93,7 +92,7 @@ def _far_off(case: Case) -> Finding | None:
     told, asked = np.median(near, 1)[these], rows.targets.reshape(-1)[these]
     if these.sum() < FEW or not np.corrcoef(ranks(told), ranks(asked))[0, 1] > 0.5:
         return None
-    if not np.polyfit(told, asked, 1)[0] > MULTIPLE:
+    if not np.polyfit(told, asked, 1)[0] > case.at.multiple:
         return None  # a rare event adds something; another unit is a multiple of what neighbours tell
     evidence = {"rows whose target is far from those of its neighbours": far, "nearly as far": between}
     fix = "look at these rows: units, decimal points, signs"
