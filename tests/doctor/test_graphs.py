@@ -157,7 +157,7 @@ def test_evaluations_that_record_a_graph_for_nothing(epochs: int, updates: int) 
 @pytest.mark.parametrize(("epochs", "updates"), [(3, 60), (150, 1)])
 def test_what_is_trained_in_evaluation_mode_asks_for_its_graphs(epochs: int, updates: int) -> None:
     doctor, codes = validate(epochs, updates, graph=False, answered=True)
-    assert doctor.chart.counts["quiet passes in evaluation mode with a graph"] > 50
+    assert doctor.chart.counts["quiet passes in evaluation mode with a graph"] > 40
     assert "evaluations with a graph" not in doctor.chart.counts
     assert "E03" not in codes
     assert "E02" in codes

@@ -176,11 +176,12 @@ class Doctor:
     # Hearing
 
     def _listen_to(self, model: nn.Module) -> None:
-        for register, method in (
-            (model.register_forward_pre_hook, self.observer.pass_begins),
-            (functools.partial(model.register_forward_hook, always_call=True), self.observer.pass_ends),
+        observer, ends = self.observer, functools.partial(model.register_forward_hook, always_call=True)
+        for register, method, idle in (
+            (model.register_forward_pre_hook, observer.pass_begins, observer.idle),
+            (ends, observer.pass_ends, lambda model: not observer.running),
         ):
-            hook = Hook(functools.partial(self._try, method), self.observer.idle)
+            hook = Hook(functools.partial(self._try, method), idle)
             self._stack.callback(register(hook, with_kwargs=True).remove)
 
     def _listen_to_parts(self) -> None:
@@ -193,20 +194,19 @@ class Doctor:
 
     def _try(self, call: Callable[..., Any], *args: Any) -> Any:
         """Never take the run down."""
-        name = call.__qualname__
-        if self._failed[name] >= PATIENCE:
+        if self._failed and self._failed[call.__qualname__] >= PATIENCE:
             return None
         try:
             return call(*args)
         except Exception as error:
-            self._failed[name] += 1
+            self._failed[call.__qualname__] += 1
             place = _innermost(error)
             self.chart.errors.append(f"{type(error).__name__} in {place}: {error}")
             return None
 
     def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``step(closure)`` computes its gradients itself: look at the update once it has."""
-        if self.observer.glides(optimizer):
+        if optimizer is self.observer.gliding:
             return None
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if not callable(closure):
@@ -248,6 +248,8 @@ class Doctor:
         """Ask the rules, and remember when each cause was first seen."""
         with self.observer.pace.clocked():
             self.observer.reader.catch_up()
+            if self.chart.epochs:
+                self.observer.register.settle()
             for finding in conclude(self.chart, self.limits, {}):
                 self.seen.setdefault(finding.code, self.chart.step)
                 if self.chart.step <= 1 and not self._shown and finding.severity == "critical":

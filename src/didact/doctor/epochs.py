@@ -225,7 +225,6 @@ class Epochs:
         self.chart.epochs.append(epoch)
         self.training = Tally()
         self._forget()
-        self.register.settle()
 
     def _validation_loss(self) -> float:
         """As it was heard; of several parts the sum that training descends, NaN where that is not known."""

@@ -19,10 +19,10 @@ def weights_of(chart: Chart) -> dict[str, float]:
     Returns:
         Nothing where a single loss is descended, or something unknown has a part in it.
     """
-    whole = dict(chart.losses)
     known = {kind: p for kind, p in chart.pairings.items() if kind != "other" and p.costs}
     if not known or chart.counts.get("losses of several parts", 0) < 3:
         return {}
+    whole = dict(chart.losses)
     steps = sorted(set.intersection(*({step for step, _ in p.costs} for p in known.values())) & whole.keys())
     often = {kind: len(p.costs) / len({step for step, _ in p.costs}) for kind, p in known.items()}
     if sum(often.values()) < 2 or len(steps) < len(known) + FEWEST:

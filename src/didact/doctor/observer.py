@@ -48,6 +48,7 @@ class Observer:
         close: This update is looked at in every way.
         reading: Its rows are noted.
         quiet: Neither: it leaves its loss, its rate and its seconds.
+        gliding: Where it does, the only optimizer: nothing needs to be seen before or after its step.
         busy: With a probe of our own; what happens now is not the run's.
     """
 
@@ -66,6 +67,7 @@ class Observer:
         self.reader = Reader(chart, self.register, self.epochs)
         self.update = Update()
         self.close, self.reading, self.quiet, self.busy = True, True, False, False
+        self.gliding: Optimizer | None = None
         self.begun = self.ended = self.before = 0.0  # first pass of this update; ends of the last two
         self.running: dict[str, ExitStack] = {}  # passes that have begun
         self.traces: dict[str, Operations] = {}
@@ -231,14 +233,11 @@ class Observer:
             self.place[id(optimizer)] = len(self.optimizers)
             self.optimizers.append(optimizer)
             self.movement.meet(optimizer)
+            self.gliding = None
         if not self.quiet:
             with self.pace.clocked():
                 self.guard(self._look, optimizer)
         self._note_loss(optimizer)
-
-    def glides(self, optimizer: Optimizer) -> bool:
-        """Whether nothing needs to be seen before this step: a quiet update of the only optimizer."""
-        return self.quiet and len(self.place) == 1 and id(optimizer) in self.place
 
     def _look(self, optimizer: Optimizer) -> None:
         """Everything that is gone after an update."""
@@ -301,9 +300,9 @@ class Observer:
         """An optimizer has stepped: how far did each weight move? Another may step on the same gradients."""
         if self.busy:
             return
-        if self.glides(optimizer):
-            self._note_loss(optimizer)
+        if optimizer is self.gliding:
             self.before, self.ended = self.ended, perf_counter()
+            self._note_loss(optimizer)
             self.finish()
             return
         if not self.quiet:
@@ -321,17 +320,20 @@ class Observer:
             chart.waits.append((chart.step, max(self.begun - self.before, 0.0)))
         if self.quiet:
             self.pace.glided()
+            self.update.clear()
         else:
             with self.pace.clocked():
                 self.guard(self._read_update)
             self.reader.batches.used()
             self.movement.forget()
-        self.update, self.begun = Update(), 0.0
+            self.update = Update()
+        self.begun = 0.0
         self.epochs.updates += 1
         chart.step += 1
         self.close = self.pace.due(chart.step) or (self.several and self._late_look())
         self.reading = self.close or chart.step < READ
         self.quiet = not self.reading
+        self.gliding = self.optimizers[0] if self.quiet and len(self.optimizers) == 1 else None
         self.finished()
 
     def _late_look(self) -> bool:

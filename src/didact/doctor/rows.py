@@ -123,9 +123,10 @@ class Register:
                     self.target_of[print] = value
             elif not self.first_epoch:
                 self.rows.again += 1
-                other = abs(before - value) > 1e-4 * (abs(value) + 1e-6)
-                self.rows.changed += other and value in self.values  # else it is estimated anew
-                self.target_of[print] = value
+                if before != value:
+                    other = abs(before - value) > 1e-4 * (abs(value) + 1e-6)
+                    self.rows.changed += other and value in self.values  # else it is estimated anew
+                    self.target_of[print] = value
         self.rows.lately.append((self.rows.again - again, self.rows.changed - changed))
 
     def _keep(self, inputs: Tensor, targets: Tensor) -> None:

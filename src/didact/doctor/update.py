@@ -27,6 +27,12 @@ class Update:
     told: float | None = None
     backwards: int = 0
 
+    def clear(self) -> None:
+        """Begin the next; nobody has kept anything of this one."""
+        self.passes.clear()
+        self.heard.clear()
+        self.loss, self.told, self.backwards = None, None, 0
+
     @property
     def training(self) -> list[Pass]:
         """The passes that recorded gradients."""

@@ -258,7 +258,7 @@ def keeps_graph(case: Case) -> Finding | None:
             "E03", "warning", {"updates at which the ten graphs before were all kept": kept}, fix=fix
         )
     times = counts.get("evaluations with a graph", 0)
-    quietly = counts.get("quiet passes in evaluation mode with a graph", 0) // 2  # begun and ended
+    quietly = counts.get("quiet passes in evaluation mode with a graph", 0)
     plainly = times or (
         counts.get("updates in training mode") and not counts.get("updates in evaluation mode")
     )
