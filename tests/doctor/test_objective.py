@@ -121,3 +121,13 @@ def test_a_loss_that_is_not_finite_leaves_the_divisor() -> None:
     hears(objective, 2.0, graph(1.0))
     assert math.isnan(hears(objective, math.nan, graph(math.nan)))
     assert objective.parts == 2.0
+
+
+def test_a_loss_that_falls_without_a_floor() -> None:
+    objective = Objective(Chart())
+    for value in (2.0, -100.0, -1900.0, 0.0):  # likelihoods of quantities are below zero as well
+        objective.differentiated(graph(value))
+    assert "loss far below zero" not in objective.chart.counts
+    for _ in range(3):
+        objective.differentiated(graph(-2100.0))
+    assert objective.chart.counts["loss far below zero"] == 3

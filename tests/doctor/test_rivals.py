@@ -338,3 +338,9 @@ def test_real_rows_that_a_squashed_generator_cannot_make(reach: float, beyond: f
     finding = losses.out_of_reach(Case(made, LIMITS))
     assert (finding is not None) == found
     assert finding is None or finding.evidence["share of real ones beyond"] == pytest.approx(beyond)
+
+
+def test_training_of_one_class_that_validation_has_others_beside() -> None:
+    alone = Chart(step=200, losses=[(k, 1.0) for k in range(200)])
+    alone.rows.val_labels = {0: 100, 1: 100}  # it lacks one, and they are numbered as they should be
+    assert told(alone, 10, {1.0}, parts=0) is None

@@ -1,5 +1,7 @@
 """Fingerprints, labels and moments of the rows that pass."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,17 @@ def test_moments_are_those_of_all_batches_together():
     assert n == 90
     assert mean == pytest.approx(x.double().mean(0).numpy())
     assert square / n == pytest.approx(x.double().var(0, correction=0).numpy(), rel=1e-5)
+
+
+def test_rows_of_validation_that_follow_each_other_are_compared():
+    register, x = Register(Rows()), torch.arange(24.0).reshape(12, 2)
+    register.moments(x, training=True)
+    assert register.rows.successive is None
+    for part in x.split(5):  # each row is two beyond the one before; batches are not joined
+        register.moments(part, training=False)
+    pairs, moved = register.rows.successive
+    assert pairs == 9
+    assert moved.tolist() == [36.0, 36.0]
 
 
 def test_order_of_labels():
@@ -258,3 +271,17 @@ def test_neighbours_and_the_feature_that_tells():
     assert near is not None
     assert near.shape == (150, 5)
     assert (near == y[:, None]).mean() > 0.8
+
+
+@pytest.mark.parametrize("on", [[0.5, 0.0, 0.0], [0.3, 0.1, 0.0], []])
+def test_labels_of_which_a_row_has_none_or_several_are_no_classes(on: list[float]) -> None:
+    rows = columns(on, on) if on else Rows()
+    assert math.isnan(Case(Chart(rows=rows), LIMITS).chance)
+
+
+def test_labels_of_which_each_row_has_one_are_classes() -> None:
+    register = Register(Rows(train_seen=60))
+    kinds = torch.arange(60) % 6 // 3 * 2  # of the classes 0 and 2, and of 1 as few
+    kinds[:12] = 1
+    register.labels(torch.nn.functional.one_hot(kinds, 3).float(), training=True)
+    assert Case(Chart(rows=register.rows), LIMITS).chance == pytest.approx(24 / 60)

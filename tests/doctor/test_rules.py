@@ -544,3 +544,73 @@ def test_words_that_were_never_met_are_of_another_kind_and_others_are_numbered_a
     known = Case(made, LIMITS)
     found = {"P02": preprocessing.differs(known), "D04": held_out.not_representative(known)}
     assert [code for code, finding in found.items() if finding is not None] == [kind]
+
+
+def test_a_loss_that_was_seen_far_below_zero_has_no_floor():
+    for times, players, found in ((5, 1, "S07"), (4, 1, ""), (5, 2, "")):
+        made = chart([(1.0, 1.0)] * 4)  # a part of it alone is followed
+        made.counts["loss far below zero"] = times
+        made.by_group = {player: made.losses[player::players] for player in range(players)}
+        finding = losses.bent(Case(made, LIMITS))
+        assert (finding.code if finding else "") == found
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "found"), [(30.0, 4.0, "I04"), (30.0, 1.9, "R03"), (6.0, 4.0, "R03")]
+)
+def test_a_run_that_comes_back_from_where_it_began_is_not_merely_short(first: float, end: float, found: str):
+    falls = np.linspace(min(first, 6.0), end, 8)
+    made = chart([(float(each), float(each)) for each in falls], (0.3, 0.3))
+    made.losses[0] = 0, first
+    said = [finding.code for finding in conclude(made) if finding.severity != "hint"]
+    assert said[0] == found
+
+
+def test_a_constant_that_costs_less_than_the_loss_of_training_tells_nothing():
+    made = chart([(2.2, 2.4), (1.9, 2.5), (1.7, 2.5), (1.5, 2.6), (1.3, 2.7)])
+    made.rows.train = set(range(1000))
+    made.pairings["cross_entropy"].facts["entropy"] = 1.6  # the least, and training is below it
+    assert labels.never_carried_over(Case(made, LIMITS)) is None
+    made.pairings["cross_entropy"].facts["entropy"] = 1.2
+    assert labels.never_carried_over(Case(made, LIMITS)) is not None
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "found"),
+    [
+        (1.0, 0.1, True),
+        (1.0, 3.0, True),
+        (1.0, 1.5, False),
+        (0.6, 0.1, False),  # it tells another measure of both
+        (1.0, -1.0, False),  # turned round, which has a finding of its own
+    ],
+)
+def test_a_validation_loss_that_is_told_otherwise_than_it_was_heard(train: float, val: float, found: bool):
+    made = chart([(2.0 - 0.1 * k, 2.1 - 0.1 * k) for k in range(8)])
+    for epoch in made.epochs:
+        epoch.told = {"train loss": train * epoch.train_loss, "val loss": val * epoch.val_loss}
+    finding = metrics.contradicts(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("E04" if found else "")
+    made.epochs = made.epochs[:3]  # too few to tell
+    assert metrics.contradicts(Case(made, LIMITS)) is None
+
+
+@pytest.mark.parametrize(
+    ("thrown", "end", "partly", "found"),
+    [(4.0, 1.2, True, True), (0.8, 1.2, True, False), (4.0, 0.6, True, False), (4.0, 0.6, False, False)],
+)
+def test_a_run_that_was_thrown_and_whose_loss_is_known_in_part(
+    thrown: float, end: float, partly: bool, found: bool
+):
+    made = chart([(2.3, 2.3), *[(end, end)] * 7])
+    made.weights = [weight(name, "linear", (8, 8), k) for k, name in enumerate("ab")]
+    made.modules["weighty"] = 2
+    made.looks = [
+        Look(10 * k, np.ones(2), np.ones(2), np.full(2, 0.05 if k else thrown), 1.0) for k in range(20)
+    ]
+    if partly:
+        made.counts["losses of several parts"] = 50
+        made.pairings["cross_entropy"].costs = [(k, value) for k, value in made.losses if k % 20 == 0]
+    judged = Case(made, LIMITS)
+    assert judged.partly == partly
+    assert (rates.rate_too_high(judged) is not None) == found

@@ -127,6 +127,9 @@ def test_labels_that_are_ambiguous_from_the_start_have_not_changed(
     made.rows = Rows(train=set(range(1000)), again=again, changed=changed, repeated=repeated, at_odds=at_odds)
     finding = labels.out_of_step(Case(made, LIMITS))
     assert (finding.code if finding else "") == ("L01" if found else "")
+    made.epochs[0].met = 400, 400  # none was equal in the first epoch: they were met again since
+    finding = labels.out_of_step(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("L01" if found or at_odds == 100 else "")
 
 
 def answered(
@@ -400,6 +403,23 @@ def test_rows_of_validation_that_lie_elsewhere(
     made.rows.val_labels = {0: others} | dict.fromkeys(range(1, 10), 100)
     finding = held_out.of_another_kind(Case(made, LIMITS))
     assert (finding.code if finding else "") == ("D04" if found else "")
+
+
+@pytest.mark.parametrize(
+    ("alike", "pairs", "found"),
+    [(0.0, 900, True), (0.5, 900, True), (0.95, 900, False), (-0.5, 900, True), (0.95, 10, True)],
+)
+def test_rows_that_follow_each_other_and_are_alike_tell_less_of_a_mean(
+    alike: float, pairs: int, found: bool
+) -> None:
+    made = chart([1.5] * 8, [2.0] * 8)
+    made.rows.moments, made.rows.labels = moments(0.3), dict.fromkeys(range(10), 100)
+    made.rows.val_labels = made.rows.labels
+    made.rows.successive = pairs, 2 * (1 - alike) * pairs * np.ones(12)  # von Neumann 1941
+    finding = held_out.of_another_kind(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("D04" if found else "")
+    made.rows.moments = moments(0.3, rows=100)  # too few to tell, and not more for being unlike
+    assert held_out.of_another_kind(Case(made, LIMITS)) is None
 
 
 def words(val: dict[int, int], train: list[float] = FLAT) -> Finding | None:

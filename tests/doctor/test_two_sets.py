@@ -255,6 +255,17 @@ def test_targets_that_a_run_never_gets_near_are_out_of_sight(size: float, left: 
     assert (code(preprocessing.far_targets(made)) == "P04") == found
 
 
+@pytest.mark.parametrize(
+    ("first", "size", "found"), [(4.0, 20.0, True), (2.0, 20.0, False), (4.0, 8.0, False)]
+)
+def test_targets_whose_mean_is_far_off_as_well(first: float, size: float, found: bool) -> None:
+    made = run(quantities(), left=0.6, epochs=0)
+    assert made.pairing is not None
+    made.chart.losses[0] = 0, first  # ignorance costs 1.4
+    made.pairing.facts = {"first answers": 0.1, "middle": size, "spread": 1.0}
+    assert (code(preprocessing.far_targets(made)) == "P04") == found
+
+
 # P02, P03: rows of another unit, and rows that are drawn
 
 
@@ -320,6 +331,20 @@ def test_a_run_that_is_stuck_has_features_of_different_size(
     made = run(samples([0, 1, 2, 3]), left)
     spread = np.linspace(least, most, 10)
     made.chart.rows.moments = {"train": (1000, spread, 1000 * spread**2)}
+    assert (code(preprocessing.unscaled(made)) == "P01") == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "order", "norms", "found"), [("norm", 0, 1, False), ("norm", 5, 1, True), ("norm", 0, 0, True)]
+)
+def test_a_network_that_normalises_its_inputs_itself(kind: str, order: int, norms: int, found: bool) -> None:
+    made = run(samples([0, 1, 2, 3]), left=1.0)
+    made.chart.rows.moments = {"train": (1000, np.zeros(10), 1000 * np.linspace(1, 300, 10) ** 2)}
+    made.chart.modules["batch_norm"] = norms  # else it is of another kind, that leaves them as they are
+    made.chart.weights = [
+        Weight("first", kind, (10,), 0, 0.0, False, False, True, True, used=True, order=order),
+        Weight("next", "linear", (8, 10), 10, 0.3, False, False, True, True, used=True, order=2),
+    ]
     assert (code(preprocessing.unscaled(made)) == "P01") == found
 
 

@@ -158,6 +158,7 @@ class Rows:
     labels: dict[int, int] = field(default_factory=dict)
     val_labels: dict[int, int] = field(default_factory=dict)
     moments: dict[str, tuple[int, np.ndarray, np.ndarray]] = field(default_factory=dict)  # n, mean, m2
+    successive: tuple[int, np.ndarray] | None = None  # pairs of rows of validation, their squared differences
     not_finite: dict[str, Any] = field(default_factory=dict)
     visible: list[float] = field(default_factory=list)  # share of targets equal to the input at their place
     told: list[float] = field(default_factory=list)  # the same of an input of their shape beside the first

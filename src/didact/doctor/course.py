@@ -302,8 +302,11 @@ class Case:
     @property
     def chance(self) -> float:
         """The share of the largest class."""
-        total = sum(self.chart.rows.labels.values())
-        return max(self.chart.rows.labels.values()) / total if total else math.nan
+        rows = self.chart.rows
+        one_of_many = sum(rows.columns.values()) == rows.train_seen  # of several labels each row has one
+        counts = rows.labels or (rows.columns if one_of_many else {})
+        total = sum(counts.values())
+        return max(counts.values()) / total if total else math.nan
 
     @property
     def mixed_otherwise(self) -> float:

@@ -79,6 +79,8 @@ class Limits:
     known: float = 0.25  # of what ignorance costs
     unlike: float = 0.03  # of a feature's variance, that the squared distance of means may be
     far_target: float = 3.0  # of the variance
+    off_centre: float = 2.0  # times what ignorance costs, that a first loss of targets far from 0 is
+    far_away: float = 50.0  # times the first answers, that targets may be whose mean is far off as well
     out_of_sight: float = 300.0  # times the first answers, that targets of a run that is stuck may be
 
     # layers

@@ -17,6 +17,7 @@ from didact.doctor.update import Update
 
 MOST = 16  # losses of one backward
 VARIES = 0.02  # by how much a loss over its only call may change, if it was divided to be accumulated
+BOTTOMLESS = 1000.0  # times its first size, that a loss falls below zero
 SAME = 1e-6  # of its size, by which two losses that are one may differ
 
 
@@ -34,6 +35,7 @@ class Objective:
         self.ignorance: dict[str, Ignorance] = {}
         self.scale, self.usual = 1.0, 0.0
         self.raw, self.parts = 0.0, 1.0
+        self.begun = 0.0  # size of the first that was differentiated
 
     def heard(self, call: LossCall) -> None:
         """A loss was computed, with a graph."""
@@ -45,6 +47,9 @@ class Objective:
     def differentiated(self, loss: Tensor) -> float:
         """A backward begins: the loss that is followed, as far as it is known without a look."""
         self.raw, self.scale = loss.item() / self.scale, 1.0
+        self.begun = self.begun or abs(self.raw)
+        if self.raw < -BOTTOMLESS * self.begun:
+            self.chart.count("loss far below zero")
         return self.raw * self.parts
 
     def settle_calls(self, loss: Tensor, update: Update, value: float) -> float:

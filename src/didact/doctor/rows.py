@@ -217,6 +217,8 @@ class Register:
             return  # of another part of the model
         if not np.isfinite(flat).all() or not len(flat):
             return
+        if not training:
+            self._follow(flat)
         count, mean, square = len(flat), flat.mean(0), ((flat - flat.mean(0)) ** 2).sum(0)
         if name in self.rows.moments and self.rows.moments[name][1].shape == mean.shape:
             n, m, s = self.rows.moments[name]
@@ -224,6 +226,13 @@ class Register:
             square = s + square + gap**2 * n * count / all_rows
             mean, count = m + gap * count / all_rows, all_rows
         self.rows.moments[name] = count, mean, square
+
+    def _follow(self, flat: np.ndarray) -> None:
+        """How far each feature moves from one row of validation to the next, (B, F): windows overlap."""
+        moved = (np.diff(flat, axis=0) ** 2).sum(0)
+        pairs, before = self.rows.successive or (0, np.zeros_like(moved))
+        if before.shape == moved.shape:
+            self.rows.successive = pairs + len(flat) - 1, before + moved
 
     def looks_into(self, parts: Sequence[Tensor], targets: Tensor) -> None:
         """Whether targets are the inputs themselves, or the inputs one place on; each part is looked at."""

@@ -9,6 +9,7 @@ import numpy as np
 from didact.doctor.chart import Epoch
 from didact.doctor.course import Case, slope
 from didact.doctor.finding import Finding
+from didact.doctor.rules.layers import first_loss
 
 SHARES = ("acc", "accuracy", "r2", "f1", "auc")  # of what is right: names of metrics end so
 
@@ -154,6 +155,9 @@ def underfits(case: Case) -> Finding | None:
         return None
     if case.good(0.75) or case.accuracy > case.chance + 0.8 * (1 - case.chance):
         return None
+    first = first_loss(case)
+    if first is not None and first.severity != "hint" and case.left > 1:
+        return None  # all this time it came back from where it began
     known = [e for e in case.chart.epochs if math.isfinite(e.val_loss) and math.isfinite(e.train_loss)]
     if len(known) < 3:
         return _hardly_begun(case) or _getting_better(case)

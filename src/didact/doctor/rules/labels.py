@@ -26,8 +26,10 @@ def out_of_step(case: Case) -> Finding | None:
     if rows.shifted == 0 and blind and case.stuck:
         evidence = {"targets are the tokens of": "the next row"}
         return Finding("L01", "critical", evidence, fix="shift the targets along time")
+    seen, different = case.chart.epochs[0].met if case.chart.epochs else (0, 0)
+    twice = different < seen or not seen  # in the first epoch, if it is known where that ends
     ambiguous = rows.repeated > 0.05 * max(len(rows.train), 1) and rows.at_odds > 0.05 * rows.repeated
-    if rows.again < 50 or ambiguous:
+    if rows.again < 50 or (ambiguous and twice):
         return _drifted(case)
     last = rows.lately[-10:]
     again, changed = (sum(column) for column in zip(*last, strict=True)) if last else (0, 0)
@@ -158,8 +160,8 @@ def never_carried_over(case: Case) -> Finding | None:
         return None
     lowest = min(known)
     learns = case.left < (0.9 if known[-1] > 1.02 * case.baseline else 0.8)
-    if not 0.97 * case.baseline < lowest < 3 * case.baseline or not learns:
-        return None
+    if not 0.97 * case.baseline < lowest < 3 * case.baseline or not learns or case.left < -0.1:
+        return None  # or no constant costs so little
     evidence = {
         "lowest validation loss": lowest,
         "ignorance costs": case.baseline,
@@ -231,9 +233,10 @@ def encoding(case: Case) -> Finding | None:
         always = case.game and len(fooled) == 5 and min(fooled) > 0.9  # a judge that was told so
         alone = always or not (case.game or case.chart.counts.get("losses of several parts"))
         single = len(facts["values"]) == 1 and pairing.calls >= 10
+        others = 1 < len(case.chart.rows.val_labels) <= 3  # then training lacks classes
         binary = pairing.kind in ("bce", "bce_logits")
         same = binary or (pairing.kind in ("mse", "l1") and low != 0)  # a residual is meant to be nothing
-        if same and single and alone:
+        if same and single and alone and not others:
             return Finding("L05", "critical", {"every target is": low, "calls": pairing.calls})
         seen = len(facts["values"])
         evidence = {"lowest label": low, "highest label": high, "outputs": outputs}
@@ -242,7 +245,6 @@ def encoding(case: Case) -> Finding | None:
             return Finding("L05", "critical", evidence)
         if pairing.kind not in ("cross_entropy", "nll") or not facts["integer"] or _tokens(case):
             continue
-        others = 1 < len(case.chart.rows.val_labels) <= 3  # then training lacks classes
         if seen == 1 and pairing.calls >= 10 and outputs > 1 and not others:
             return Finding("L05", "critical", evidence | {"different labels": 1})
         idle = 0 not in case.chart.rows.val_labels and seen == outputs - 1

@@ -160,6 +160,10 @@ def bent(case: Case) -> Finding | None:
         return Finding(
             "S07", "critical", {"first loss": case.first, "at the end": case.end}, "loss without a floor"
         )
+    if (below := counts.get("loss far below zero", 0)) >= 5 and not case.game:
+        return Finding(
+            "S07", "critical", {"updates with a loss far below zero": below}, "loss without a floor"
+        )
     pairing, whole = case.pairing, counts.get("loss as it was called", 0) >= 3
     each = pairing.baseline / max(pairing.rows, 1) if pairing is not None else math.nan
     whole = whole or case.first > 5 * each  # a part of the loss, and not divided by its rows

@@ -12,6 +12,8 @@ EXPLAINED = ("r2", "r²", "r2_score", "r_squared", "explained_variance")
 
 def contradicts(case: Case) -> Finding | None:
     """E04: the loss falls by half and the metric that is told does not move, or moves the wrong way."""
+    if (found := _told_otherwise(case)) is not None:
+        return found
     for name, losses, told in _told_metrics(case):
         if len(told) < 5 or losses[0] <= 0:
             continue
@@ -43,6 +45,25 @@ def contradicts(case: Case) -> Finding | None:
             }
             return Finding("E04", "warning", evidence, name)
     return None
+
+
+def _told_otherwise(case: Case) -> Finding | None:
+    """The loss of training is told as it was heard, and that of validation is another number."""
+    both = [
+        (e.told[f"{which} loss"] / heard if heard else math.nan)
+        for e in case.chart.epochs[-4:]
+        for which, heard in (("train", e.train_loss), ("val", e.val_loss))
+        if f"{which} loss" in e.told
+    ]
+    if len(both) < 8 or not np.isfinite(both).all():
+        return None
+    train, val = np.array(both).reshape(-1, 2).T
+    if np.abs(train - 1).max() > 0.1 or not (0 < val.min() <= val.max() < 0.5 or val.min() > 2):
+        return None
+    last = case.chart.epochs[-1]
+    evidence = {"told of validation": last.told["val loss"], "as it was heard": last.val_loss}
+    evidence |= {"told of training over what was heard": float(train[-1])}
+    return Finding("E04", "warning", evidence, "loss")
 
 
 def _explains_more(case: Case, name: str, losses: list[float], told: list[float]) -> float | None:

@@ -13,13 +13,14 @@ from didact.doctor.finding import Finding
 from didact.doctor.pace import READ
 from didact.doctor.rules.two_samples import agree_less
 
+FEW_PAIRS = 20  # rows that follow each other, of which nothing is told
 FEW_TWICE = 4  # rows that were met twice, which tell of how many they were drawn
 
 
 def unscaled(case: Case) -> Finding | None:
     """P01: features of very different scale, or far from zero; alone only a hint."""
     found = case.chart.rows.moments.get("train")
-    if found is None or found[0] < 20:
+    if found is None or found[0] < 20 or _normed_first(case):
         return None
     n, mean, square = found
     std = np.sqrt(square / n)
@@ -50,6 +51,13 @@ def unscaled(case: Case) -> Finding | None:
         "values": {str(k): float(s) for k, s in enumerate(std[:40])},
     }
     return Finding("P01", "critical" if symptom else "hint", evidence, f"feature {column}", picture=picture)
+
+
+def _normed_first(case: Case) -> bool:
+    """Whether a batch norm is the first to read the inputs: the network normalises them itself."""
+    read = [w for w in case.chart.weights if w.order >= 0]
+    first = min(read, key=lambda w: w.order, default=None)
+    return first is not None and first.kind == "norm" and case.chart.modules.get("batch_norm", 0) > 0
 
 
 def differs(case: Case) -> Finding | None:
@@ -271,11 +279,26 @@ def unlike(case: Case) -> dict[str, object] | None:
         return None
     variance = (train[2] + val[2]) / (train[0] + val[0])
     lively = variance > 1e-6 * variance.max()
-    chance = 1 / train[0] + 1 / val[0]
+    chance = (1 / train[0] + 1 / val[0]) * _alike_in_a_row(case, val, lively)
     apart = float(((train[1] - val[1]) ** 2 / np.where(lively, variance, 1.0))[lively].mean())
     if apart < case.at.unlike or apart < 6 * chance:
         return None
     return {"distance of the means, in variances of a feature": apart, "by chance": chance}
+
+
+def _alike_in_a_row(case: Case, val: tuple[int, np.ndarray, np.ndarray], lively: np.ndarray) -> float:
+    """So many rows of validation tell as much of a mean as one drawn at random (Bartlett 1935).
+
+    Rows that follow each other may be alike: windows of a series, or what one person gave. By how much, the
+    squared differences of neighbours tell beside the variance (von Neumann 1941).
+    """
+    pairs, moved = case.chart.rows.successive or (0, val[2])
+    varies = lively & (val[2] > 0)
+    if pairs < FEW_PAIRS or moved.shape != val[2].shape or not varies.any():
+        return 1.0
+    alike = float(np.mean(1 - moved[varies] / pairs / (2 * val[2][varies] / val[0])))
+    alike = min(max(alike, 0.0), 0.99)
+    return (1 + alike) / (1 - alike)
 
 
 def in_a_few_ways(case: Case) -> bool:
@@ -342,6 +365,8 @@ def far_targets(case: Case) -> Finding | None:
     near = 0.3 if size > 100 * max(facts["first answers"], 0.2) else 0.5
     far = case.at.far_target if pairing.kind == "mse" else math.sqrt(case.at.far_target)  # no squares
     out_of_sight = size > case.at.out_of_sight * max(facts["first answers"], 0.2) and case.stuck
+    beyond_their_spread = case.first > case.at.off_centre * case.baseline  # so the mean lies
+    out_of_sight |= beyond_their_spread and size > case.at.far_away * max(facts["first answers"], 0.2)
     if (case.first < far * case.baseline and not out_of_sight) or case.end < near * case.baseline:
         return None
     evidence = {

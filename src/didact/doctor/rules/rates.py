@@ -34,7 +34,8 @@ def rate_too_high(case: Case) -> Finding | None:
         return _too_high(case)
     wild = case.ratio > case.at.large_update and not case.good(0.8)  # from first to last
     bad = case.broken or case.left > 0.7 or case.lost or ((case.rose or wild) and case.left > 0.55)
-    thrown = case.early_ratio > 20 * case.at.large_update and not case.good(0.8) and case.left > 0.4
+    fine = case.good(0.8) and not case.partly  # of the loss that is known
+    thrown = case.early_ratio > 20 * case.at.large_update and not fine and case.left > 0.4
     far = case.rose and case.early_ratio > case.at.thrown and not case.good() and case.left > 0.3
     bad, large = bad or thrown or far, large or thrown
     far_enough = large and case.early_ratio > 4 * case.at.large_update
