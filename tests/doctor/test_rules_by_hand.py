@@ -393,6 +393,7 @@ def test_rows_that_are_renewed_and_answered_worse_than_those_of_validation() -> 
         (0.3, 1.8, 0, 100, False),  # answered as well
         (0.3, 2.0, 100, 100, False),  # rows are changed at random
         (0.3, 2.0, 0, 500, False),  # of other shares of the classes
+        (0.3, math.nan, 0, 100, False),  # nobody scores it
     ],
 )
 def test_rows_of_validation_that_lie_elsewhere(

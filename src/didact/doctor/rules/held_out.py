@@ -116,14 +116,14 @@ def of_another_kind(case: Case) -> Finding | None:
     random = case.game or changed_at_random(case) or case.mixed_otherwise > case.at.mixed_a_little
     apart = unlike(case) if not random else None
     last = next((e for e in reversed(case.chart.epochs) if math.isfinite(e.val_loss)), None)
+    if apart is None or last is None:
+        return None  # what nobody scores may be answered well
     known = case.at.known * case.baseline if case.sure else 0.0  # it hardly matters
-    as_well = last is not None and last.val_loss < max(1.3 * last.train_loss, known)
-    if case.left < 0.75 and last is not None and last.val_loss > 0.95 * case.baseline:
+    as_well = last.val_loss < max(1.3 * last.train_loss, known)
+    if case.left < 0.75 and last.val_loss > 0.95 * case.baseline:
         as_well = False  # of validation nothing is known
-    if apart is None or as_well or (math.isfinite(case.val_accuracy) and case.good(0.9)):
+    if as_well or (math.isfinite(case.val_accuracy) and case.good(0.9)):
         return None
-    if last is None and len(case.chart.rows.train) > 0.9 * case.chart.rows.train_seen:
-        return None  # nobody scores it, and training may change its rows
     return Finding("D04", "warning", apart, fix="split at random, so that both have rows of every kind")
 
 
