@@ -59,6 +59,7 @@ TASKS = (
     *("soils", "churn", "blooms", "gaits", "bricks", "verses"),
     *("letters_to_editor", "tides_ahead", "numerals", "sketches"),
     *("petals", "currents", "badges", "phrases", "screening", "stamps"),
+    *("batteries", "orders", "crystals"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"
