@@ -17,6 +17,14 @@ def test_the_tensor_that_matters_is_found_wherever_it_is():
     assert Inputs(("text", 3)).tensor is None
 
 
+def test_of_a_table_of_names_and_numbers_the_numbers_are_measured():
+    names, numbers, more = torch.arange(6).reshape(3, 2), torch.randn(3, 4), torch.randn(3, 1)
+    inputs = Inputs((names, numbers, more))
+    assert torch.equal(inputs.rows, torch.cat([names.float(), numbers, more], 1))
+    assert torch.equal(inputs.numbers_of_rows, torch.cat([numbers, more], 1))
+    assert torch.equal(Inputs((numbers, more)).numbers_of_rows, torch.cat([numbers, more], 1))
+
+
 def test_two_columns_make_rows_of_two():
     users, items = torch.tensor([0, 1, 2]), torch.tensor([5, 4, 3])
     rows = Inputs((users,), {"items": items}).rows

@@ -153,7 +153,7 @@ def underfits(case: Case) -> Finding | None:
     plain = case.pairing is not None and case.pairing.kind == "l1"  # not squares
     if case.game or case.broken or not case.left > (0.7 if case.partly else 0.55 if plain else 0.3):
         return None
-    if case.good(0.75) or case.accuracy > case.chance + 0.8 * (1 - case.chance):
+    if case.good(0.7) or case.accuracy > case.chance + 0.8 * (1 - case.chance):
         return None
     first = first_loss(case)
     if first is not None and first.severity != "hint" and case.left > 1:
@@ -280,7 +280,7 @@ def modes_differ(case: Case) -> Finding | None:
     if not case.chart.modules.get("batch_norm"):  # dropout off makes a batch easier, never harder
         return None
     apart = _modes_apart(case)
-    if apart is None:
+    if apart is None or (math.isfinite(case.val_accuracy) and case.good(0.7)):
         return None
     before, after = apart
     return Finding(

@@ -34,7 +34,10 @@ def unscaled(case: Case) -> Finding | None:
     scale = spread > case.at.scales and ratio > 5 and std.max() > 3
     scale = scale or (case.broken and spread > 15 and ratio > 8 and std.max() > 5)
     scale = scale or (case.stuck and spread > 10 and min(size, float(std.max())) > 10)
-    if not (scale or offset > case.at.offset or size > case.at.large_features):
+    beside = any(weight.kind == "embedding" for weight in case.chart.weights)  # they are not alone
+    evened = case.chart.modules.get("batch_norm", 0) > 0 and not beside
+    large = size > case.at.large_features and not evened
+    if not (scale or offset > case.at.offset or large):
         return None
     column = int(np.argmax(std))
     evidence = {
@@ -44,7 +47,7 @@ def unscaled(case: Case) -> Finding | None:
         "healthy": "deviations alike, means near 0, sizes near 1",
     }
     symptom = case.stuck or case.unstable or case.lost or (case.slow and not case.good(0.8))
-    symptom = symptom or (size > case.at.large_features and case.left > 0.25 and not case.good(0.85))
+    symptom = symptom or (large and case.left > 0.25 and not case.good(0.85))
     picture = {
         "kind": "bars",
         "title": "deviation of each feature",
