@@ -128,6 +128,10 @@ def test_a_loss_that_falls_without_a_floor() -> None:
     for value in (2.0, -100.0, -1900.0, 0.0):  # likelihoods of quantities are below zero as well
         objective.differentiated(graph(value))
     assert "loss far below zero" not in objective.chart.counts
+    begins_small = Objective(Chart())
+    for value in (1e-8, -0.1, -900.0):  # a policy's loss is about nothing at first
+        begins_small.differentiated(graph(value))
+    assert "loss far below zero" not in begins_small.chart.counts
     for _ in range(3):
         objective.differentiated(graph(-2100.0))
     assert objective.chart.counts["loss far below zero"] == 3

@@ -35,7 +35,7 @@ class Objective:
         self.ignorance: dict[str, Ignorance] = {}
         self.scale, self.usual = 1.0, 0.0
         self.raw, self.parts = 0.0, 1.0
-        self.begun = 0.0  # size of the first that was differentiated
+        self.begun = 0.0  # size of the first that was differentiated, at least 1
 
     def heard(self, call: LossCall) -> None:
         """A loss was computed, with a graph."""
@@ -47,7 +47,7 @@ class Objective:
     def differentiated(self, loss: Tensor) -> float:
         """A backward begins: the loss that is followed, as far as it is known without a look."""
         self.raw, self.scale = loss.item() / self.scale, 1.0
-        self.begun = self.begun or abs(self.raw)
+        self.begun = self.begun or max(abs(self.raw), 1.0)
         if self.raw < -BOTTOMLESS * self.begun:
             self.chart.count("loss far below zero")
         return self.raw * self.parts

@@ -103,7 +103,7 @@ class Observer:
                 self.chart.weights[k].in_optimizer = now.in_optimizer
         for look in self.chart.looks:
             _widen(look, len(self.parameters))
-        self.movement.before = []
+        self.movement.before, self.gliding = [], None
         self.activity.admit(self.parameters)
         self.movement.admit(self.parameters, self.optimizers)
 
