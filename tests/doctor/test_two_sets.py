@@ -360,16 +360,6 @@ def test_a_batch_norm_evens_out_how_large_features_are(norms: int, embeds: bool,
     assert (code(preprocessing.unscaled(made)) == "P01") == found
 
 
-@pytest.mark.parametrize(("right", "found"), [(0.4, True), (0.9, False), (math.nan, True)])
-def test_modes_that_differ_in_a_run_that_does_well(right: float, found: bool) -> None:
-    made = run(samples([0, 1, 2, 3]), left=0.1, right=right)
-    made.chart.rows.labels = dict.fromkeys(range(4), 100)
-    made.chart.modules["batch_norm"] = 2
-    for epoch in made.chart.epochs:
-        epoch.in_train, epoch.in_eval = (0.3, 0.9), (0.9, 0.7)
-    assert (code(generalisation.modes_differ(made)) == "E05") == found
-
-
 def falling(ratio: float, shape: str, left: float = 0.7) -> Case:
     """A loss that falls with the rate, or has stopped to; updates of such a length."""
     made = run(samples([0, 1, 2, 3]), left).chart
