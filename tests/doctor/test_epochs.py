@@ -5,6 +5,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -214,6 +215,30 @@ def test_training_rows_that_end_within_a_batch_of_validation_are_of_it(first: in
                 for at in torch.arange(200 - first, 360).split(32):
                     F.cross_entropy(model(x[at]), y[at])
     assert doctor.chart.probes["overlap"][1] == leaked
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 4, 4), (17, 16, 16)])
+def test_a_row_of_validation_that_was_trained_on_is_shown(shape: tuple[int, ...]) -> None:
+    """The fortieth is the first of them; a row of more than 4,096 numbers is not kept."""
+    x, y = torch.randn(160, *shape), torch.randint(3, (160,))
+    model = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    model(x)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(2):
+            for at in torch.randperm(100).split(20):
+                optimizer.zero_grad()
+                F.cross_entropy(model(x[at]), y[at]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for at in torch.tensor([*range(100, 139), 60, *range(139, 150), *range(40)]).split(32):
+                    F.cross_entropy(model(x[at]), y[at])
+    finding = next(finding for finding in doctor.report().findings if finding.code == "D06")
+    if shape == (17, 16, 16):
+        assert finding.picture == {}
+    else:
+        assert finding.picture["names"][0] == "row 40 of validation"
+        assert all(np.array_equal(row, x[60].numpy()) for row in finding.picture["rows"])
 
 
 @pytest.mark.parametrize(("told", "leaks"), [({"loss": 0.3}, True), ({}, False)])

@@ -1,5 +1,6 @@
 """Loops written in ways that once misled the doctor: what it may not say, and what it has to see."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -166,3 +167,38 @@ def test_graphs_of_evaluation_are_seen_where_all_of_it_falls_into_quiet_updates(
             for rows in torch.arange(192, 320).split(32):
                 model(X[rows]).argmax(1).tolist()
     assert "E03" in [finding.code for finding in doctor.report().findings]
+
+
+@pytest.mark.parametrize(
+    ("slow", "found"), [("the rows", True), ("what is done beside", False), ("both", True)]
+)
+def test_a_loader_is_waited_for_and_what_the_loop_does_beside_is_not_its_fault(
+    slow: str, found: bool
+) -> None:
+    class Rows(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+        def __len__(self) -> int:
+            return 320
+
+        def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
+            time.sleep(0.0015 if slow != "what is done beside" else 0)
+            return X[k], Y[k]
+
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for x, y in torch.utils.data.DataLoader(Rows(), batch_size=8):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            time.sleep(0.006 if slow != "the rows" else 0)
+    assert ("E06" in doctor.report().codes()) == found
+
+
+def test_batches_that_are_made_by_hand_are_waited_for() -> None:
+    doctor = watched(
+        nn.Linear(4, 3),
+        lambda model, rows: F.cross_entropy(model(X[rows]), Y[rows]),
+        40,
+        lambda _: time.sleep(0.006),
+    )
+    assert "E06" in doctor.report().codes()

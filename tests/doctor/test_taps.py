@@ -38,7 +38,7 @@ class Ear:
     def after_step(self, optimizer: Optimizer) -> None:
         self.events.append(("after", optimizer))
 
-    def heard_batch(self, batch: Any) -> None:
+    def heard_batch(self, batch: Any, seconds: float) -> None:
         self.events.append(("batch", batch))
 
     def heard_equal(self, one: Tensor, other: Tensor) -> None:

@@ -103,6 +103,11 @@ def test_a_pair_of_rows_and_a_pair_of_images():
     image = np.arange(12.0).reshape(1, 3, 4).tolist()
     images = axes_of(finding("pair", rows=[image, image]))
     assert [axes.images[0].get_array().shape for axes in images] == [(3, 4), (3, 4)]
+    colours = np.linspace(-2, 5, 48).reshape(3, 4, 4)  # standardised: in no unit that a screen knows
+    (shown, _) = (axes.images[0].get_array() for axes in axes_of(finding("pair", rows=[colours] * 2)))
+    assert (shown.shape, shown.min(), shown.max()) == ((4, 4, 3), 0, 1)
+    deep = axes_of(finding("pair", rows=[np.ones((7, 2, 2)).tolist()] * 2))  # no picture has seven channels
+    assert [axes.get_xlabel() for axes in deep] == ["", "feature"]
 
 
 def test_the_same_numbers_are_the_same_bytes():

@@ -141,6 +141,7 @@ class Rows:
     val_words: dict[int, int] = field(default_factory=dict)  # those of validation, and how often each is met
     late: tuple[np.ndarray, np.ndarray] | None = None  # inputs and targets of the last batches that were read
     held: tuple[np.ndarray, np.ndarray] | None = None  # the same of validation rows that were not trained on
+    twin: tuple[int, np.ndarray] | None = None  # a row of a validation that was trained on: number, content
     train: set[int] = field(default_factory=set)
     train_seen: int = 0
     repeated: int = 0  # rows met twice in the first epoch,
@@ -198,7 +199,9 @@ class Chart:
     rivals: dict[str, Series] = field(default_factory=dict)  # of a game: spread, judge ...
     latent: list[tuple[int, float]] = field(default_factory=list)  # step, share of latent axes unused
     seconds: Series = field(default_factory=list)  # of a step
-    waits: Series = field(default_factory=list)  # from the end of an update to the next pass
+    waits: Series = field(
+        default_factory=list
+    )  # for a loader; else from an update to the next pass
     step: int = 0
     backwards: int = 0
     finished: bool = False

@@ -171,7 +171,7 @@ class Epochs:
     def _forget(self) -> None:
         self.validation = Tally(phases=self.validation.phases)
         self.updates, self.unscored, self.asked = 0, [], []
-        self.register.phase.clear()
+        self.register.begin_phase()
 
     def _compare_rows(self, told: bool) -> None:
         """Rows of a validation that were trained on; scoring the training rows themselves does not count.
@@ -196,6 +196,7 @@ class Epochs:
             apart = known and clean and len(known) + len(clean) == len(phase) and not _goes_on(phase, trained)
             leaked = 0 if apart else sum(n for _, n, _ in phase)
             total = sum(clean) if apart else len(everything)
+            self.chart.rows.twin = self.chart.rows.twin or self.register.twin
         if total > 0:
             self.chart.probes["overlap"] = leaked / total, leaked, total
 

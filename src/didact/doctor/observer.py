@@ -69,6 +69,7 @@ class Observer:
         self.close, self.reading, self.quiet, self.busy = True, True, False, False
         self.gliding: Optimizer | None = None
         self.begun = self.ended = self.before = 0.0  # first pass of this update; ends of the last two
+        self.loading = self.waited = 0.0  # seconds that loaders take for the next, and took for this one
         self.running: dict[str, ExitStack] = {}  # passes that have begun
         self.traces: dict[str, Operations] = {}
         self.moded: dict[str, bool] = {}  # whether training and evaluation differ, by entry
@@ -85,7 +86,8 @@ class Observer:
             return False
         if not model.training:
             self.chart.count("quiet passes in evaluation mode with a graph")
-        self.begun = self.begun or perf_counter()
+        if not self.begun:
+            self.begun, self.waited, self.loading = perf_counter(), self.loading, 0.0
         self.epochs.unscored = []
         return True
 
@@ -123,7 +125,8 @@ class Observer:
         now = perf_counter()
         if self.stepped:
             self.finish()
-        self.begun = self.begun or now
+        if not self.begun:
+            self.begun, self.waited, self.loading = now, self.loading, 0.0
         if self.busy or (self.quiet and torch.is_grad_enabled()):
             return
         name = self.name_of(model)
@@ -183,9 +186,10 @@ class Observer:
         """The next loss is multiplied by this."""
         self.objective.scale = scale or 1.0
 
-    def heard_batch(self, batch: Any) -> None:
+    def heard_batch(self, batch: Any, seconds: float) -> None:
         """A loader gave a batch."""
-        if not self.busy:
+        self.loading += seconds
+        if not (self.quiet or self.busy):
             self.reader.batches.heard(batch)
 
     def heard_equal(self, one: Tensor, other: Tensor) -> None:
@@ -317,7 +321,8 @@ class Observer:
         chart, self.stepped = self.chart, False
         if self.before and not self.close:
             chart.seconds.append((chart.step, self.ended - self.before))
-            chart.waits.append((chart.step, max(self.begun - self.before, 0.0)))
+            between = max(self.begun - self.before, 0.0)
+            chart.waits.append((chart.step, min(self.waited or between, between)))
         if self.quiet:
             self.pace.glided()
             self.update.clear()

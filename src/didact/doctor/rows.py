@@ -21,6 +21,7 @@ REMEMBERED = 200_000  # rows whose fingerprints are kept
 LABELS = 1000  # different labels that are counted
 TOKENS = 50_000  # that are remembered
 LATE = 4  # batches that are kept of the last ones
+DRAWN = 4096  # numbers of a row that is kept to be shown
 
 
 def fingerprints(rows: Tensor) -> list[int]:
@@ -72,6 +73,7 @@ class Register:
         self.given_away: set[int] = set()  # places of inputs that are the targets, one place back,
         self.written: tuple[torch.Size, int] | None = None  # their shape and their axis of time
         self.phase: list[tuple[int, int, list[int]]] = []  # of one validation: rows, known ones, all of them
+        self.twin: tuple[int, np.ndarray] | None = None  # the first of them that is known: its number, itself
 
     def train(self, inputs: Tensor | None, targets: Tensor | None, prints: list[int]) -> None:
         """Note the fingerprints of a training batch, and its rows."""
@@ -196,12 +198,19 @@ class Register:
         for k, times in enumerate(targets.sum(0).tolist()):
             columns[k] = columns.get(k, 0.0) + times
 
+    def begin_phase(self) -> None:
+        """Another validation begins."""
+        self.phase, self.twin = [], None
+
     def validate(self, inputs: Tensor, identity: Tensor) -> list[bool]:
         """Note a batch of a validation, and what tells its rows apart; which of them were trained on?"""
         prints = fingerprints(identity)
         if not inputs.is_floating_point():
             _tally(self.rows.val_words, inputs)
         known = [print in self.rows.train for print in prints]
+        if self.twin is None and any(known) and inputs[0].numel() <= DRAWN:
+            k, before = known.index(True), sum(rows for rows, _, _ in self.phase)
+            self.twin = before + k, inputs[k].detach().to("cpu", torch.float32, copy=True).numpy()
         self.phase.append((len(prints), sum(known), prints))
         return known
 

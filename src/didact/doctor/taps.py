@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Protocol
 
 import torch
@@ -76,7 +77,7 @@ class LossCall:
 
 
 class Listener(Protocol):
-    """Who wants to hear; while ``quiet``, not of losses with a graph, clipping and batches."""
+    """Who wants to hear; while ``quiet``, not of losses with a graph and of clipping."""
 
     @property
     def quiet(self) -> bool:
@@ -100,8 +101,8 @@ class Listener(Protocol):
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped."""
 
-    def heard_batch(self, batch: Any) -> None:
-        """A DataLoader gave a batch."""
+    def heard_batch(self, batch: Any, seconds: float) -> None:
+        """A DataLoader gave a batch, for which one had to wait so long."""
 
     def heard_equal(self, one: Tensor, other: Tensor) -> None:
         """Two tensors of one shape were compared, number by number."""
@@ -218,7 +219,7 @@ def _equal(listener: Listener, original: Callable[..., Any], one: Any, other: An
 
 
 def _batch(listener: Listener, original: Callable[..., Any], loader: Any) -> Any:
+    asked = perf_counter()
     batch = original(loader)
-    if not listener.quiet:
-        listener.heard_batch(batch)
+    listener.heard_batch(batch, perf_counter() - asked)
     return batch

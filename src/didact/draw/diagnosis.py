@@ -136,16 +136,23 @@ def _pair(row: SubFigure, picture: Mapping[str, Any]) -> None:
     """Two rows that are the same: as images where they are images, else one above the other as lines."""
     names = picture.get("names", ("one", "the other"))
     rows = [np.asarray(one, dtype=float) for one in picture["rows"]]
-    image = rows[0].ndim > 1
+    image = rows[0].ndim == 2 or (rows[0].ndim == 3 and len(rows[0]) in (1, 3))
+    rows = [_lit(row) if image else row.reshape(-1) for row in rows]
     panels = row.subplots(1, 2) if image else row.subplots(2, 1, sharex=True)
     for axes, name, one, colour in zip(panels, names, rows, COLOURS, strict=False):
         axes.set_title(printable(str(name), 40), fontsize=8.5, fontweight="normal")
         if image:
-            shown = one[0] if one.shape[0] == 1 else one.transpose(1, 2, 0) if one.ndim == 3 else one
-            axes.imshow(shown, cmap="gray", interpolation="nearest")
+            axes.imshow(one, cmap="gray", interpolation="nearest")
             axes.set_axis_off()
         else:
-            axes.stairs(one, color=colour, linewidth=1.4)
+            axes.stairs(one, color=colour, linewidth=1.4, baseline=None)
+            axes.set_xlabel("feature" if axes is panels[-1] else "")
+
+
+def _lit(row: np.ndarray) -> np.ndarray:
+    """An image (H, W) or (H, W, 3) between 0 and 1, of one (H, W) or (C, H, W) in any unit."""
+    shown = row if row.ndim == 2 else row[0] if len(row) == 1 else row.transpose(1, 2, 0)
+    return (shown - shown.min()) / (np.ptp(shown) or 1.0)
 
 
 def _finish(axes: Axes, picture: Mapping[str, Any], y: np.ndarray) -> None:

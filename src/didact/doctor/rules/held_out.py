@@ -192,7 +192,16 @@ def overlap(case: Case) -> Finding | None:
         "validation rows that were trained on": f"{leaked} of {total}",
         "duplicates inside the training rows": inside,
     }
-    return Finding("D06", "critical", evidence)
+    return Finding("D06", "critical", evidence, picture=_twins(rows.twin))
+
+
+def _twins(twin: tuple[int, np.ndarray] | None) -> dict[str, Any]:
+    """A row of validation beside the same of training: as a picture where it is one."""
+    if twin is None:
+        return {}
+    number, row = twin
+    names = f"row {number + 1:,} of validation", "the same in training"
+    return {"kind": "pair", "title": "two rows that are the same", "names": names, "rows": [row.tolist()] * 2}
 
 
 def _copied(case: Case) -> Finding | None:
