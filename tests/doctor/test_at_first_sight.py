@@ -578,6 +578,48 @@ def test_gradients_that_vanish_until_something_is_learned_after_all() -> None:
     assert deep(150, after=2.3) is not None  # a stuck run is judged by its early looks
 
 
+@pytest.mark.parametrize(
+    ("varies", "gradient", "ratio", "loss", "found"),
+    [
+        ((1.0, 0.1, 0.01, 0.001), 1e-3, 1e-5, 2.3, "O07"),
+        ((1.0, 0.4, 0.2, 0.1), 1e-3, 1e-5, 2.3, ""),  # rows arrive: the rate is too low
+        ((1.0, 0.1, 0.01, 0.001), 1e-2, 1e-5, 2.3, ""),  # and so it is where gradients are as usual
+        ((1.0, 0.1, 0.01, 0.001), 1e-3, 9e-4, 2.3, ""),  # the optimizer divides by their size
+        ((1.0, 0.1, 0.01, 0.001), 1e-3, 1e-5, 1.0, ""),  # something is learned
+        ((math.nan, 1.0, 0.1, 0.001), 1e-3, 1e-5, 2.3, ""),  # three layers
+        ((0.0, 0.0, 0.0, 0.0), 1e-3, 1e-5, 2.3, ""),  # inputs that are all the same
+    ],
+)
+def test_rows_that_become_alike_from_layer_to_layer(
+    varies: tuple[float, ...], gradient: float, ratio: float, loss: float, found: str
+) -> None:
+    made = chart(loss)
+    made.losses = [(k, loss) for k in range(UPDATES)]
+    made.rates = [(k, 0.01) for k in range(UPDATES)]
+    made.weights = [weight(f"layer {k}", k) for k in range(4)]
+    for layer, deviation in zip(made.weights, varies, strict=True):
+        layer.varies = deviation
+    heard = np.full(4, gradient)
+    made.looks = [Look(k, heard, np.ones(4), np.full(4, ratio), 1.0) for k in range(0, UPDATES, 10)]
+    assert code(optimisation.vanishing(case(made))) == found
+
+
+def test_how_far_rows_differ_after_each_layer_is_known_of_the_first_batch() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    x, y = torch.randn(32, 2, 4, 4), torch.randint(3, (32,))
+    maps = model[0](x)
+    expected = [maps.movedim(1, -1).flatten(0, -2).var(0).mean().sqrt(), model(x).var(0).mean().sqrt()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(5):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    known = [layer.varies for layer in doctor.chart.weights if len(layer.shape) > 1]
+    assert known == pytest.approx([float(each) for each in expected])
+
+
 def test_an_answer_that_no_place_reaches_as_of_steps_over_padding() -> None:
     def found(reach: float = 0.0, loss: float = 2.3, dropout: float = 0.0, module: str = "recurrent") -> str:
         made = moving(chart(loss, loss), [0.01] * 20)

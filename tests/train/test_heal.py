@@ -20,6 +20,7 @@ BROKEN = {  # a healthy recipe, what breaks it, the code that mends it, the shar
     "O03": ("mlp", "digits", SGD, {"momentum": 0.998}, 0.9),
     "O04": ("mlp", "digits", {"epochs": 20}, {"schedule": "step", "step_epochs": 1, "decay": 0.01}, 0.9),
     "O11": ("mlp", "digits", SGD, {"clip_norm": 1e-3}, 0.9),
+    "O07": ("mlp", "digits", SGD | {"widths": (64,) * 10, "lr": 0.01, "init": "he"}, {"init": "own"}, 0.9),
     "P01": ("softmax-regression", "wine", {"epochs": 40}, {"standardise": False}, 0.9),
     "R01": ("mlp", "diabetes", {"epochs": 60, "lr": 0.01}, {"keep": "last"}, 0.9),
     "R02": ("mlp", "digits", {"epochs": 20}, {"weight_decay": 10.0}, 0.9),
@@ -203,14 +204,19 @@ def test_dropout_and_decay_give_way_to_what_was_measured():
     assert changes("R02", dropout) == {}
 
 
-def test_weights_that_start_badly_are_left_out():
-    for code in ("I02", "I03"):
-        assert changes(code, finding(code)) == {}
+def test_weights_that_start_badly_are_drawn_anew_or_left_out():
+    for code in ("I02", "I03", "O07"):
+        assert changes(code, finding(code)) == {"init": "he"}
+        assert changes(code, finding(code), init="he") == {}
+        squashed = {"model_args": {"widths": (8, 8), "activation": ("tanh", "relu")}}
+        assert changes(code, finding(code), **squashed) == {"init": "xavier"}
         assert changes(code, finding(code), weights="old")["weights"] is None
+        assert "init" not in changes(code, finding(code), weights="old")
 
 
-def test_a_dead_layer_takes_a_lower_rate():
-    assert changes("A02", finding("A02"), lr=1.0) == {"lr": 0.1}
+def test_a_dead_layer_takes_a_lower_rate_and_other_first_weights_if_it_was_born_dead():
+    assert changes("A02", finding("A02", **{"when first measured": 0.1}), lr=1.0) == {"lr": 0.1}
+    assert changes("A02", finding("A02", **{"when first measured": 0.6}), lr=1.0) == {"lr": 0.1, "init": "he"}
 
 
 def test_every_code_exists():

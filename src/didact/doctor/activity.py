@@ -2,6 +2,7 @@
 
 # B rows, U units of a layer
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +17,17 @@ MANY = 12  # batches that do with half as many rows
 MOST = 200  # activations that are followed
 STEEP = {"sigmoid": (0.02, 0.98), "tanh": (-0.96, 0.96)}
 CUT_OFF = ("relu", "relu6", "threshold")  # those whose units can die
+
+
+def _deviation(out: Tensor, convolved: bool) -> float:
+    """How far a unit of a layer moves from row to row, over all of them; NaN of a single row."""
+    rows = _units(out.detach(), convolved)
+    return float(rows.float().var(0).mean().sqrt()) if len(rows) > 1 else math.nan
+
+
+def _units(out: Tensor, convolved: bool) -> Tensor:
+    """Each unit's outputs, (B, U): a place of a map, or of a sequence, counts as a row."""
+    return out.movedim(1 if convolved else -1, -1).flatten(0, -2)
 
 
 class Activity:
@@ -43,6 +55,8 @@ class Activity:
                     weight.order, self.used = self.used, self.used + 1
                 if len(weight.shape) > 1:
                     after, convolved = weight.name, call.name in CONVOLUTIONS
+                    if self.chart.step == 0 and call.output is not None and math.isnan(weight.varies):
+                        weight.varies = _deviation(call.output, convolved)
             if call.name in ACTIVATIONS and call.output is not None:
                 kind, out = call.name.rstrip("_"), call.output.detach()
                 self._read_activation((one.name, index), kind, after, out, convolved, one.answer)
@@ -66,7 +80,7 @@ class Activity:
             share = float(((out < low) | (out > high)).double().mean())
             activation.saturated.append((self.chart.step, share))
         elif kind in CUT_OFF:
-            self._count_firing(key, activation, out.movedim(1 if convolved else -1, -1).flatten(0, -2))
+            self._count_firing(key, activation, _units(out, convolved))
 
     def _count_firing(self, key: tuple[str, int], activation: Activation, units: Tensor) -> None:
         """How many rows each unit fires for, over a window of batches; units (B, U)."""

@@ -25,6 +25,7 @@ class Weight:
         empty: Updates before which its gradient was None.
         order: Its place in the forward pass, -1 where unknown.
         still_twins: They were, and are after a number of updates.
+        varies: What it makes of the first batch: the deviation of a unit over the rows; NaN where unknown.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Weight:
     empty: int = 0
     order: int = -1
     still_twins: bool = False
+    varies: float = math.nan
 
 
 @dataclass
@@ -199,9 +201,7 @@ class Chart:
     rivals: dict[str, Series] = field(default_factory=dict)  # of a game: spread, judge ...
     latent: list[tuple[int, float]] = field(default_factory=list)  # step, share of latent axes unused
     seconds: Series = field(default_factory=list)  # of a step
-    waits: Series = field(
-        default_factory=list
-    )  # for a loader; else from an update to the next pass
+    waits: Series = field(default_factory=list)  # for a loader; else from an update to the next pass
     step: int = 0
     backwards: int = 0
     finished: bool = False

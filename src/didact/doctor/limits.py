@@ -108,6 +108,8 @@ class Limits:
     far_in_words: float = 0.7  # of which texts leave more by nature
     as_fast: float = 0.7  # of a slope, that is left later; powers and logarithms of time keep 0.6 at most
     vanished: float = 1e-3
+    faded: float = 1e-2  # of what rows differ by, that reaches the last layer
+    faint: float = 2e-3  # of its weight, that a gradient is
     spike: float = 100.0
     forgotten: float = 1e-3
     clip_share: float = 0.5

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from didact.catalog import constructor_arguments
+from didact.doctor.limits import LIMITS
 from didact.errors import DidactError, UsageError
 from didact.train.files import write_json
 from didact.train.fit import fit_recipe, make_directory
@@ -27,6 +28,7 @@ BATCH = 32  # examples that batch norm measures well
 LIMIT = 1.0  # norm that an exploding gradient is cut to
 DROPOUT = 0.2
 ODD_MOMENTUM, MOMENTUM = 0.99, 0.9
+SQUASHERS = {"sigmoid", "tanh", "identity"}  # activations that Xavier's weights are for
 
 Finding = Mapping[str, Any]
 Knobs = dict[str, Any]
@@ -235,9 +237,20 @@ def _clip_less(recipe: Recipe, finding: Finding) -> Knobs:
     return {"clip_norm": usual} if recipe.clip_norm and usual else {}
 
 
-def _own_weights(recipe: Recipe, finding: Finding) -> Knobs:
-    """A network of the catalogue starts well; weights that were given may not."""
-    return {"weights": None, "lr_scale": {}, "freeze": ()} if recipe.weights else {}
+def _first_weights(recipe: Recipe, finding: Finding) -> Knobs:
+    """He's before rectifiers, else Xavier's; where weights were given, the network's own in their place."""
+    if recipe.weights:
+        return {"weights": None, "lr_scale": {}, "freeze": ()}
+    given = _argument(recipe, "activation", "relu")
+    squashed = SQUASHERS.intersection([given] if isinstance(given, str) else given)
+    init = "xavier" if squashed else "he"
+    return {"init": init} if recipe.init != init else {}
+
+
+def _revive(recipe: Recipe, finding: Finding) -> Knobs:
+    """Both halves of the printed fix; the first weights only where units were dead from the first."""
+    unborn = finding["evidence"].get("when first measured", 0.0) >= LIMITS.dead
+    return {"lr": recipe.lr / 10} | (_first_weights(recipe, finding) if unborn else {})
 
 
 def _standardise(recipe: Recipe, finding: Finding) -> Knobs:
@@ -247,7 +260,7 @@ def _standardise(recipe: Recipe, finding: Finding) -> Knobs:
 
 def _less_regular(recipe: Recipe, finding: Finding) -> Knobs:
     """Less weight decay where that is what pulls, else less dropout."""
-    dropout = recipe.model_args.get("dropout", _default_dropout(recipe))
+    dropout = _argument(recipe, "dropout", 0.0)
     if "weight decay" in finding["evidence"] and recipe.weight_decay:
         return {"weight_decay": recipe.weight_decay / 100}
     if isinstance(dropout, float) and dropout > DROPOUT:
@@ -255,9 +268,10 @@ def _less_regular(recipe: Recipe, finding: Finding) -> Knobs:
     return {"weight_decay": recipe.weight_decay / 100} if recipe.weight_decay else {}
 
 
-def _default_dropout(recipe: Recipe) -> Any:
+def _argument(recipe: Recipe, name: str, absent: Any) -> Any:
+    """What the recipe's network is built with; ``absent`` where it has no such argument."""
     known = constructor_arguments(recipe.model)
-    return known["dropout"].default if "dropout" in known else 0.0
+    return recipe.model_args.get(name, known[name].default if name in known else absent)
 
 
 def _larger_batches(recipe: Recipe, finding: Finding) -> Knobs:
@@ -283,9 +297,10 @@ CHANGES: Mapping[str, Callable[[Recipe, Finding], Knobs]] = {
     "O04": _living_schedule,
     "O08": _clip,
     "O11": _clip_less,
-    "A02": _lower_rate,
-    "I02": _own_weights,
-    "I03": _own_weights,
+    "O07": _first_weights,
+    "A02": _revive,
+    "I02": _first_weights,
+    "I03": _first_weights,
     "P01": _standardise,
     "R01": _keep_the_best,
     "R02": _less_regular,

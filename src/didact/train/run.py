@@ -31,6 +31,7 @@ from didact.data.facts import Facts
 from didact.data.open import Data, open_data, open_for
 from didact.errors import RunError, UsageError
 from didact.nn.fuse import fuse
+from didact.nn.initialise import initialise
 from didact.tasks.choose import TASKS, task_for
 from didact.tasks.exhibits import Exhibit, exhibit_from_dict
 from didact.tasks.task import Numbers, Task, device_of
@@ -291,7 +292,7 @@ def make_task(recipe: Recipe, facts: Facts) -> Task:
 
 
 def build_for(recipe: Recipe, facts: Facts) -> tuple[nn.Module, dict[str, Any]]:
-    """Build the recipe's model for the data; also the constructor arguments, to build it again.
+    """Build the recipe's model for the data, with its first weights; also the arguments to build it again.
 
     Raises:
         UsageError: A size that the user gave contradicts the data.
@@ -302,7 +303,9 @@ def build_for(recipe: Recipe, facts: Facts) -> tuple[nn.Module, dict[str, Any]]:
         if name in sizes and given != sizes[name]:
             raise UsageError(f"{name}={given}: the data {facts.name} needs {sizes[name]}; leave {name} out")
     arguments = sizes | recipe.model_args
-    return build(recipe.model, **arguments), arguments
+    network = build(recipe.model, **arguments)
+    initialise(network, recipe.init)
+    return network, arguments
 
 
 def save_model(

@@ -9,6 +9,8 @@ from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rules.generalisation import too_regular
 
+FEW_LAYERS = 4  # of which the first may hear too little of the loss
+
 
 def never_zeroed(case: Case) -> Finding | None:
     """O05: at no backward between two updates were the gradients empty."""
@@ -43,7 +45,7 @@ def vanishing(case: Case) -> Finding | None:
     """O07: the first layers hear almost nothing of the loss, until something is learned after all."""
     ordered, until = _in_order(case), _waited(case)
     late = 0.6 * case.updates < until < math.inf and not case.game and not case.good()
-    if len(ordered) < 4 or not (case.stuck or late):
+    if len(ordered) < FEW_LAYERS or not (case.stuck or late):
         return None
     shares = []
     for look in (look for look in case.chart.looks if look.step < min(until, case.at.early)):
@@ -52,7 +54,7 @@ def vanishing(case: Case) -> Finding | None:
             shares.append(max(relative[0], 1e-30) / relative[-1])
     low = [share for share in shares if share < case.at.vanished]
     if not shares or len(low) < 0.9 * len(shares):
-        return None
+        return _fading(case)
     names = [case.chart.weights[i].name for i in ordered]
     last = case.chart.looks[-1]
     evidence = {
@@ -67,6 +69,40 @@ def vanishing(case: Case) -> Finding | None:
         "log": True,
     }
     return Finding("O07", "critical", evidence, names[0], picture=picture)
+
+
+def _fading(case: Case) -> Finding | None:
+    """Each layer makes rows more alike than the one before, as torch's own weights do in a deep plain stack.
+
+    Every gradient is small then, beside its weight, and not the first layer's alone; and updates are as small
+    as the gradients make them. An optimizer that divides by their size makes up for it.
+    """
+    looks, ordered = case.chart.looks[:12], _in_order(case)
+    relative = [look.gradient[i] / max(look.weight[i], 1e-12) for look in looks for i in ordered]
+    usual = float(np.median(relative)) if relative else math.nan
+    rate = max((value for _, value in case.chart.rates[:50]), default=math.nan)
+    if not (usual < case.at.faint and case.ratio < min(20 * rate * usual, case.at.small_update)):
+        return None
+    told = [w for w in case.chart.weights if w.order >= 0 and math.isfinite(w.varies)]
+    told.sort(key=lambda weight: weight.order)
+    if len(told) < FEW_LAYERS or not told[0].varies > 0:
+        return None
+    left = told[-1].varies / told[0].varies
+    if left > case.at.faded:
+        return None
+    evidence = {
+        "what rows differ by after the last layer, over after the first": left,
+        "healthy": f"above {case.at.faded:g}",
+        "gradient over its weight": usual,
+        "layers": len(told),
+    }
+    picture = {
+        "kind": "bars",
+        "title": "what rows differ by, by depth",
+        "values": {weight.name: weight.varies for weight in told},
+        "log": True,
+    }
+    return Finding("O07", "critical", evidence, told[-1].name, picture=picture)
 
 
 def _waited(case: Case) -> float:

@@ -23,8 +23,8 @@ See also: models/cnn/mobilenet_v1.py; ``didact train mobilenet-v2``.
 from torch import Tensor, nn
 
 from didact.nn.arguments import check_arguments
-from didact.nn.he import he_normal
 from didact.nn.images import check_images
+from didact.nn.initialise import he_normal
 from didact.nn.width import scale_channels
 
 BLOCKS = (  # table 2 of the paper: expansion t, channels c, blocks n, stride s of the first

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from didact.errors import UsageError
 from didact.nn.arguments import check_arguments
-from didact.nn.he import he_normal
 from didact.nn.images import check_images
+from didact.nn.initialise import he_normal
 from didact.nn.width import scale_channels
 
 SIZES = {  # depth: convolutions in each of the five stages

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from didact.errors import UsageError
 from didact.nn.arguments import check_arguments
-from didact.nn.he import he_normal
 from didact.nn.images import check_images
+from didact.nn.initialise import he_normal
 from didact.nn.residual import Bottleneck, make_stage
 from didact.nn.stem import make_stem
 from didact.nn.width import scale_channels

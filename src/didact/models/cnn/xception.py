@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from didact.errors import UsageError, suggest
 from didact.nn.arguments import check_arguments
-from didact.nn.he import he_normal
 from didact.nn.images import check_images
+from didact.nn.initialise import he_normal
 from didact.nn.stem import STEMS
 from didact.nn.width import scale_channels
 
