@@ -267,6 +267,20 @@ def test_zeroing_between_backward_and_step_is_told():
     assert report.findings[0].evidence["updates whose gradients were put away before them"] >= 3
 
 
+@pytest.mark.parametrize("last", [nn.ReLU(), nn.ReLU6(), nn.Threshold(0.0, 0.0), nn.Hardtanh()])
+def test_a_gradient_that_ends_at_the_last_activation_was_not_put_away(last: nn.Module) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1), last)
+    nn.init.constant_(model[2].bias, 9.0 if isinstance(last, nn.Hardtanh) else -9.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with watch(model, optimizer, quiet=True) as doctor:
+        for _ in range(40):
+            optimizer.zero_grad()
+            F.mse_loss(model(torch.randn(16, 4)), torch.randn(16, 1)).backward()
+            optimizer.step()
+    assert "O12" not in doctor.report().codes()
+
+
 def in_halves(both: bool) -> Report:
     """Two optimizers, each with one layer; the second steps or not."""
     model, (x, y) = fresh(), rows()

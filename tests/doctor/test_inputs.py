@@ -21,7 +21,10 @@ def test_of_a_table_of_names_and_numbers_the_numbers_are_measured():
     names, numbers, more = torch.arange(6).reshape(3, 2), torch.randn(3, 4), torch.randn(3, 1)
     inputs = Inputs((names, numbers, more))
     assert torch.equal(inputs.rows, torch.cat([names.float(), numbers, more], 1))
-    assert torch.equal(inputs.numbers_of_rows, torch.cat([numbers, more], 1))
+    for each in (inputs, Inputs((numbers, names, more))):
+        assert torch.equal(each.numbers_of_rows, torch.cat([numbers, more], 1))
+    columns = Inputs((numbers[:, 0], numbers[:, 1]))
+    assert torch.equal(columns.numbers_of_rows, numbers[:, :2])
     assert torch.equal(Inputs((numbers, more)).numbers_of_rows, torch.cat([numbers, more], 1))
 
 

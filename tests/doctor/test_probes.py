@@ -93,6 +93,35 @@ class Beside(nn.Module):
         return out - out.mean(0) if self.mixes else out
 
 
+@pytest.mark.parametrize("mixes", [True, False])
+def test_names_beside_numbers_that_are_taken_for_those_of_other_rows(mixes: bool) -> None:
+    """Vectors of one name after the other are cut into rows of two, as if they were those of one row."""
+
+    class Stacked(Beside):
+        def forward(self, numbers: Tensor, names: Tensor) -> Tensor:
+            both = [self.few(names[:, 0]), self.many(names[:, 1])]
+            vectors = torch.stack(both).reshape(len(names), -1) if mixes else torch.cat(both, 1)
+            return self.layers(torch.cat([vectors, numbers], 1))
+
+    torch.manual_seed(0)
+    found = probe(Stacked(nn.ReLU()), Inputs((TABLE, NAMES)), LABELS, None, None)
+    assert (found["mixing"] > 1e-3) == mixes
+
+
+def test_a_graph_beside_the_rows_is_left_as_it_is() -> None:
+    class Neighbours(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(5, 3)
+
+        def forward(self, x: Tensor, graph: Tensor) -> Tensor:
+            return self.layer(x) * graph.sum(0).std()
+
+    torch.manual_seed(0)
+    graph = torch.rand(len(TABLE), len(TABLE))
+    assert probe(Neighbours(), Inputs((TABLE, graph)), LABELS, None, None)["mixing"] == 0.0
+
+
 @pytest.mark.parametrize("straight", [True, False])
 @pytest.mark.parametrize("mixes", [True, False])
 def test_a_model_of_names_beside_numbers_is_asked_with_names_that_it_knows(

@@ -110,6 +110,28 @@ def test_rows_that_come_back_in_a_few_ways_may_no_longer_be_what_they_are_said_t
 
 
 @pytest.mark.parametrize(
+    ("times", "share", "size", "found"),
+    [
+        (30, 0.7, 20, True),  # in a third of what was met again, and as they had been before and after
+        (30, 0.4, 20, False),
+        (4, 1.0, 20, False),  # and not in ten batches in a row
+        (30, 0.7, 4, False),  # of too few rows
+    ],
+)
+def test_labels_that_were_shifted_once(times: int, share: float, size: int, found: bool) -> None:
+    made = chart(FLAT, FLAT)
+    lately = [(size, 0)] * 30 + [(size, int(share * size))] * times + [(size, 0)] * 100
+    again, changed = (sum(column) for column in zip(*lately, strict=True))
+    made.rows = Rows(train=set(range(1000)), again=again, changed=changed, lately=lately)
+    assert changed < LIMITS.changed * again
+    finding = labels.out_of_step(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("L01" if found else "")
+    if found:
+        assert finding is not None
+        assert finding.evidence["rows met again with another label"] == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
     ("again", "changed", "repeated", "at_odds", "found"),
     [
         (100, 30, 0, 0, True),

@@ -286,6 +286,21 @@ def test_a_column_that_hardly_varies_any_more_is_in_another_unit(
     assert (code(preprocessing.differs(made)) == "P02") == found  # one value alone is a choice of rows
 
 
+@pytest.mark.parametrize(("count", "found"), [(1, False), (10, False), (20, False)])
+@pytest.mark.parametrize("start", [1.7e9, 1.7e6])
+def test_a_clock_runs_on_in_validation_and_is_in_the_same_unit(count: int, found: bool, start: float) -> None:
+    """So far from zero no other unit is looked for; nearer to it, it is."""
+    made = run(samples([0, 1, 2, 3]), right=0.4)
+    means, spreads, later = np.zeros(20), np.ones(20), np.zeros(20)
+    means[:count], spreads[:count], later[:count] = start, 1e4**2, 1e5
+    made.chart.rows.val = set(range(100))
+    made.chart.rows.moments = {
+        "train": (1000, means, 1000 * spreads),
+        "val": (400, means + later, 400 * spreads),
+    }
+    assert (code(preprocessing.differs(made)) == "P02") == (found or start == 1.7e6)
+
+
 def drawn_from(total: int, size: int = 400, epochs: int = 8) -> list[tuple[int, int]]:
     """How many rows were read and how many were different, if each is drawn from all."""
     rng, met, found = np.random.default_rng(0), set[int](), []

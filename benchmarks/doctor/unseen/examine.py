@@ -60,6 +60,7 @@ TASKS = (
     *("letters_to_editor", "tides_ahead", "numerals", "sketches"),
     *("petals", "currents", "badges", "phrases", "screening", "stamps"),
     *("batteries", "orders", "crystals"),
+    *("dates", "parcels", "tiles", "meters"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

@@ -69,8 +69,9 @@ class Inputs:
     def numbers_of_rows(self) -> Tensor | None:
         """What rows measure: themselves, or the numbers beside what only names things."""
         mine = self.rows
-        if mine is not None and self.tensor is not None and mine.dtype != self.tensor.dtype:
-            return torch.cat([v for v in self.parts if v.dim() == 2 and v.is_floating_point()], 1)
+        measured = [v for v in self.parts if v.dim() == 2 and v.is_floating_point()]
+        if measured and mine is not None and mine.is_floating_point() and mine is not self.tensor:
+            return torch.cat(measured, 1)
         if mine is None or mine.is_floating_point():
             return mine
         others = (v for v in self._beside(mine) if v.is_floating_point() and v.dim() == 2)

@@ -46,6 +46,7 @@ class Limits:
     leak_words: float = 0.5  # correlation of labels with what the other words say of them
     leak_share: float = 0.05  # of the features, that may tell alone and count as a leak
     changed: float = 0.2
+    changed_once: float = 0.5  # the same, of ten batches in a row: labels may be shifted once
     mixed_otherwise: float = 0.19  # of the rows, that would have to be of other classes
     mixed_a_little: float = 0.1
     noisy: float = 0.06

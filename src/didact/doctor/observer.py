@@ -25,7 +25,7 @@ from didact.doctor.inputs import Inputs, answer_of
 from didact.doctor.movement import Movement
 from didact.doctor.newborn import describe, rate_of
 from didact.doctor.objective import Objective
-from didact.doctor.operations import Operations, producer
+from didact.doctor.operations import CUTTERS, Operations, producer
 from didact.doctor.pace import DENSE, READ, Pace
 from didact.doctor.pairing import guess
 from didact.doctor.passes import Pass, has_modes
@@ -262,9 +262,10 @@ class Observer:
                 self.movement.remember()
 
     def _felt(self, optimizer: Optimizer) -> bool:
-        """Whether a gradient came back to the answer of a model that this optimizer moves."""
+        """Whether a gradient came back to the answer of a model that this optimizer moves, and went on."""
         mine = self.movement.held[id(optimizer)]
-        models = [self.entries[one.name] for one in self.update.passes if one.felt]
+        passes = [one for one in self.update.passes if one.felt and one.producer not in CUTTERS]
+        models = [self.entries[one.name] for one in passes]
         return any(id(parameter) in mine for model in models for parameter in model.parameters())
 
     def _note_loss(self, optimizer: Optimizer) -> None:

@@ -15,6 +15,7 @@ SQUASHERS = {"sigmoid", "sigmoid_", "tanh", "tanh_", "hardtanh", "softsign"}
 OTHERS = {"gelu", "silu", "softplus", "softmax", "log_softmax", "mish", "selu", "prelu", "hardswish"}
 ACTIVATIONS = RECTIFIERS | SQUASHERS | OTHERS
 CONVOLUTIONS = {f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3)}
+CUTTERS = {"Relu", "Threshold", "Hardtanh", "Clamp", "ClampMin"}  # what a gradient may end at, by its node
 VIEWS = (
     *("View", "Squeeze", "Unsqueeze", "Slice", "Select", "Transpose", "Permute", "Reshape", "UnsafeView"),
     *("Expand", "Clone", "ToCopy", "Alias", "T", "Contiguous", "Float", "Index", "Flatten", "Mul0"),

@@ -192,9 +192,8 @@ class _Asking:
         axis = self.rows
         if axis is None or self.x.shape[axis] < 2:
             return None
-        changed = self._changed(axis, 0)
-        before, after = self.run(self.x), self.run(changed)
         rows = self.x.shape[axis]
+        before, after = self.run(self.x), self.run(self._changed(axis, 0), self._changed_beside(axis))
         if (
             before.dim()
             and before.shape[0] == rows * self.x.shape[1 - axis]
@@ -235,6 +234,16 @@ class _Asking:
             others = torch.randint(self.x.shape[axis], one.shape, device=one.device).unsqueeze(axis)
             one.copy_(self.x.gather(axis, others).squeeze(axis))
         return changed
+
+    def _changed_beside(self, axis: int) -> Inputs:
+        """The call in which what lies beside that row is another row's: names next to numbers, say."""
+        inputs, rows = self.inputs, self.x.shape[axis]
+        for part in self.inputs.parts[1:] if axis == 0 else ():
+            if part.shape[1:2] != (rows,):  # else it may be a graph
+                other = part.clone()
+                other[0] = part[-1]
+                inputs = inputs.having(other, part)
+        return inputs
 
     def future(self) -> float | None:
         """How far answers move when a later place changes; (B, T) or (T, B) tokens."""

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from didact.doctor.rules.preprocessing import (
 )
 from didact.doctor.rules.two_samples import agree_less, renumbered, tell_nothing
 
+AGAIN = 50  # rows that were met again, fewer of which tell nothing
+WINDOW = 10  # batches
+
 
 def out_of_step(case: Case) -> Finding | None:
     """L01: rows that are met again have other labels."""
@@ -29,16 +33,22 @@ def out_of_step(case: Case) -> Finding | None:
     seen, different = case.chart.epochs[0].met if case.chart.epochs else (0, 0)
     twice = different < seen or not seen  # in the first epoch, if it is known where that ends
     ambiguous = rows.repeated > 0.05 * max(len(rows.train), 1) and rows.at_odds > 0.05 * rows.repeated
-    if rows.again < 50 or (ambiguous and twice):
+    if rows.again < AGAIN or (ambiguous and twice):
         return _drifted(case)
-    last = rows.lately[-10:]
-    again, changed = (sum(column) for column in zip(*last, strict=True)) if last else (0, 0)
-    share = max(rows.changed / rows.again, changed / again if again >= 50 else 0.0)
+    at_times = [_changed(rows.lately[k : k + WINDOW]) for k in range(max(len(rows.lately) - WINDOW, 0) + 1)]
+    share = max(rows.changed / rows.again, at_times[-1])
+    share = max(share, *at_times) if max(at_times) > case.at.changed_once else share
     if share < case.at.changed:
         return None
     return Finding(
         "L01", "critical", {"rows met again with another label": share, "of rows met again": rows.again}
     )
+
+
+def _changed(batches: Sequence[tuple[int, int]]) -> float:
+    """Of the rows that were met again in these batches, the share with another label; 0 of too few."""
+    again, changed = np.sum(batches, 0) if batches else (0, 0)
+    return float(changed / again) if again >= AGAIN else 0.0
 
 
 def _drifted(case: Case) -> Finding | None:

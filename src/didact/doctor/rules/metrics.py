@@ -6,6 +6,7 @@ import numpy as np
 
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
+from didact.doctor.rules.preprocessing import moments_apart, targets_elsewhere
 
 EXPLAINED = ("r2", "r²", "r2_score", "r_squared", "explained_variance")
 
@@ -67,13 +68,16 @@ def _told_otherwise(case: Case) -> Finding | None:
 
 
 def _explains_more(case: Case, name: str, losses: list[float], told: list[float]) -> float | None:
-    """The share of the variance that is explained by the loss, where a metric of that name is far less."""
+    """The share of the variance that the loss explains, where a metric of that name is far from it."""
     squares = case.sure and case.pairing is not None and case.pairing.kind in ("mse", "huber", "smooth_l1")
     if not squares or name.lower() not in EXPLAINED:
         return None
     explained = 1 - losses[-1] / case.baseline
-    worst = max(told[len(told) // 2 :])
-    return explained if explained > 0.5 and -3 < worst < explained - 0.5 else None  # less is another unit's
+    lately = told[len(told) // 2 :]
+    less = explained > 0.5 and -3 < max(lately) < explained - 0.5  # still less is another unit's
+    alike = moments_apart(case) is None and not targets_elsewhere(case)  # else the variance is another there
+    more = alike and 1 - case.at.known * (1 - explained) < min(lately) <= max(lately) <= 1
+    return explained if less or more else None
 
 
 def _miscounted(case: Case, name: str) -> float | None:

@@ -13,6 +13,7 @@ from didact.doctor.finding import Finding
 from didact.doctor.pace import READ
 from didact.doctor.rules.two_samples import agree_less
 
+FAR_AHEAD = 300.0  # deviations from zero, where a date in seconds is
 FEW_PAIRS = 20  # rows that follow each other, of which nothing is told
 FEW_TWICE = 4  # rows that were met twice, which tell of how many they were drawn
 
@@ -114,7 +115,10 @@ def another_unit(case: Case) -> dict[str, Any] | None:
     if len(case.chart.rows.val) < case.at.few_to_validate:
         return None
     std, other = np.sqrt(train[2] / train[0]), np.sqrt(val[2] / val[0])
-    lively = (std > 1e-3 * std.max()) & ~_rare(case, len(std))
+    clocks = _clocks(train)
+    lively = (std > 1e-3 * std[~clocks].max(initial=0.0)) & ~_rare(case, len(std)) & ~clocks
+    if not lively.any():
+        return None
     moved = np.abs(val[1] - train[1])[lively] / std[lively]
     wider = other[lively] / std[lively]
     narrower = np.where(wider > 0, 1 / np.maximum(wider, 1e-9), 0.0)  # one value alone is a choice of rows
@@ -191,8 +195,9 @@ def moments_apart(case: Case) -> dict[str, Any] | None:
     if len(case.chart.rows.val) < case.at.few_to_validate:
         return None
     std, other = np.sqrt(train[2] / train[0]), np.sqrt(val[2] / val[0])
-    size = max(float(std.max()), float(other.max()))
-    lively = (std > 1e-3 * size) | (other > 1e-3 * size)
+    clocks = _clocks(train)
+    size = max(float(std[~clocks].max(initial=0.0)), float(other[~clocks].max(initial=0.0)))
+    lively = ((std > 1e-3 * size) | (other > 1e-3 * size)) & ~clocks
     if not lively.any():
         return None
     floor = 1e-6 * size
@@ -214,6 +219,11 @@ def moments_apart(case: Case) -> dict[str, Any] | None:
         "healthy": f"{1 / case.at.moments:g} to {case.at.moments:g}",
         "share of features whose mean moved": moved,
     }
+
+
+def _clocks(train: tuple[int, np.ndarray, np.ndarray]) -> np.ndarray:
+    """Features so far from zero that they must be running numbers: later rows have others, in one unit."""
+    return np.abs(train[1]) > FAR_AHEAD * np.sqrt(train[2] / train[0])
 
 
 def _rare(case: Case, features: int) -> np.ndarray:
