@@ -195,6 +195,24 @@ def test_validation_that_is_labelled_better_than_training() -> None:
     assert answered(surer=0.9) is None  # the rows that are answered wrong are merely hard
 
 
+@pytest.mark.parametrize(
+    ("rows", "best", "end", "found"),
+    [
+        (400, 1.9, 2.6, ["L04", "R01"]),
+        (200, 1.9, 2.6, ["R01"]),  # too few to learn from
+        (400, 1.2, 2.6, ["R01"]),  # of which a good part was learned
+        (400, 1.9, 1.95, ["D04"]),  # and nothing is lost again
+        (400, 2.4, 3.2, ["R01"]),  # nothing was ever gained: they may have nothing to do with the rows
+    ],
+)
+def test_rows_enough_that_are_learned_by_heart(rows: int, best: float, end: float, found: list[str]) -> None:
+    made = chart(
+        [2.0, 1.8, 1.5, 1.2, 0.9, 0.6, 0.4, 0.3], [best + 0.1, best, *np.linspace(best, end, 6)], (0.9, 0.5)
+    )
+    made.rows.train = set(range(rows))
+    assert [each.code for each in conclude(made) if each.severity != "hint" or each.because] == found
+
+
 def test_wrong_labels_learned_by_heart_cost_validation() -> None:
     paid = [0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.75, 0.7]
     assert answered(val=paid, train=FALLS) is not None

@@ -50,6 +50,8 @@ class Limits:
     mixed_otherwise: float = 0.19  # of the rows, that would have to be of other classes
     mixed_a_little: float = 0.1
     noisy: float = 0.06
+    enough_rows: int = 300  # that no healthy network of their size knows by heart
+    gained_little: float = 0.65  # of what ignorance costs, that validation is left with at its best
     far_off: float = 0.03  # of the rows, whose quantities lie far from those of rows like them,
     multiple: float = 3.0  # times what these tell
     two_kinds: float = 1.5  # times the variance of neighbours that agree by chance

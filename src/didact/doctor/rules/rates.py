@@ -10,6 +10,7 @@ from didact.doctor.rules.layers import born_tiny
 from didact.doctor.rules.preprocessing import drowned
 
 FEW = 10  # updates; through fewer no line is drawn
+USUAL = 5e-3  # of its weight, that an update of a run that learns is
 
 
 def rate_too_high(case: Case) -> Finding | None:
@@ -104,7 +105,7 @@ def rate_too_low(case: Case) -> Finding | None:
         "loss after 100 updates over the first": after / case.first,
         "learning rate": rate,
     }
-    factor = 10.0 ** max(1, round(math.log10(2e-3 / max(case.ratio, 1e-9))))
+    factor = 10.0 ** max(1, round(math.log10(USUAL / max(case.ratio, 1e-9))))
     evidence["factor that would do"] = factor
     return Finding(
         "O02",

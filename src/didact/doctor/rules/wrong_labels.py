@@ -8,7 +8,7 @@ import numpy as np
 from didact.doctor.course import Case
 from didact.doctor.finding import Finding
 from didact.doctor.rows import chance
-from didact.doctor.rules.generalisation import modes_differ, underfits
+from didact.doctor.rules.generalisation import modes_differ, overfits, underfits
 from didact.doctor.rules.layers import bag_of_words, never_used
 from didact.doctor.rules.neighbours import neighbours, ranks
 from didact.doctor.rules.preprocessing import changed_at_random, unscaled
@@ -27,6 +27,7 @@ def noisy(case: Case) -> Finding | None:
         or _labelled_better(case)
         or _wrong_and_sure(case)
         or (never_as_good(case) if case.rose else None)
+        or _learned_by_heart(case)
     )
 
 
@@ -71,6 +72,22 @@ def _among_others(case: Case) -> Finding | None:
         "rows whose neighbours agree on another label": share,
         "healthy": f"below {case.at.noisy}",
         "rows": len(own),
+    }
+    return Finding("L04", "warning", evidence)
+
+
+def _learned_by_heart(case: Case) -> Finding | None:
+    """Training overfits, and not for want of rows: validation gained little even before."""
+    rows, val = len(case.chart.rows.train), case.val_losses
+    if rows < case.at.enough_rows or case.classes < 2 or not case.sure or not val:
+        return None
+    best = min(val) / case.baseline
+    if not case.at.gained_little < best < 1 or overfits(case) is None or modes_differ(case) is not None:
+        return None
+    evidence = {
+        "rows that training fits": rows,
+        "loss of validation at its best, of what ignorance costs": best,
+        "loss of training at the end": case.left,
     }
     return Finding("L04", "warning", evidence)
 
