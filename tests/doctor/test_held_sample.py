@@ -139,6 +139,15 @@ def test_what_is_wrong_is_doubted_where_rows_are_hard() -> None:
         assert (wrong_labels._agree_less_than_held(hard) is not None) == found
 
 
+@pytest.mark.parametrize(("more", "wrong", "found"), [(12, 0.5, True), (12, 0.2, False), (5, 0.2, True)])
+def test_other_shares_of_the_classes_explain_only_so_much(more: int, wrong: float, found: bool) -> None:
+    """A third of the difference: 0.1 and more of the rows would have to be of other classes."""
+    made = case(samples(wrong))
+    made.chart.rows.val_labels = dict(enumerate([25 + more, 25, 25, 25 - more]))
+    assert (made.mixed_otherwise > LIMITS.mixed_a_little) == (more == 12)
+    assert (wrong_labels._agree_less_than_held(made) is not None) == found
+
+
 def test_what_is_known_by_heart_is_not_new_every_time() -> None:
     by_heart = case(samples(0.5), renewed=True)
     for epoch in by_heart.chart.epochs:
@@ -314,6 +323,10 @@ def test_units_that_die_later_are_named_last() -> None:
     assert code(layers.died(made)) == "A02"
     unit.dead = [(5, 0.5), (100, 0.7)]
     assert code(layers.dead(made)) == "A02"
+    for left, share, found in ((0.4, 0.5, ""), (0.4, 0.7, "A02"), (0.8, 0.5, "A02")):
+        made, unit.dead = case(samples(), left=left, right=0.3), [(5, 0.1), (100, share)]
+        made.chart.activations = [unit]
+        assert code(layers.died(made)) == found  # what has learned something has units to spare
 
 
 def test_pools_by_the_largest_are_no_activation() -> None:

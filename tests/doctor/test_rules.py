@@ -445,7 +445,11 @@ def test_training_that_learns_what_validation_never_knows_is_told_last():
     found = labels.never_carried_over(Case(made, LIMITS))
     assert found is not None
     assert found.evidence["lowest validation loss"] == 2.4
+    for told, known in ((1.3, True), (2.6, False)):  # a half is descended, to be added up
+        made.epochs[-1].told = {"train loss": told}
+        assert (labels.never_carried_over(Case(made, LIMITS)) is not None) == known
     made.epochs[1].val_loss = 1.9
+    made.epochs[-1].told = {}
     assert labels.never_carried_over(Case(made, LIMITS)) is None
 
 

@@ -463,6 +463,16 @@ def test_rows_that_follow_each_other_and_are_alike_tell_less_of_a_mean(
     assert held_out.of_another_kind(Case(made, LIMITS)) is None
 
 
+@pytest.mark.parametrize(("rows", "kept", "found"), [(1000, 400, True), (40, 400, False), (1000, 12, False)])
+def test_a_row_that_is_met_again_tells_no_more_of_a_mean(rows: int, kept: int, found: bool) -> None:
+    made = chart([1.5] * 8, [2.0] * 8)
+    made.rows.moments, made.rows.labels = moments(0.3), dict.fromkeys(range(10), 100)
+    made.rows.val_labels, made.rows.val = made.rows.labels, set(range(kept))
+    made.rows.train = set(range(rows))
+    finding = held_out.of_another_kind(Case(made, LIMITS))
+    assert (finding.code if finding else "") == ("D04" if found else "")
+
+
 def words(val: dict[int, int], train: list[float] = FLAT) -> Finding | None:
     made = chart(train, train)
     made.rows.words = dict.fromkeys(range(50), 200)
@@ -749,6 +759,9 @@ def test_a_metric_that_is_perfect_while_a_good_part_of_the_variance_is_left() ->
     assert perfect(good, kind="l1") is None  # of which a share says little
     assert perfect(good, kind="classes") is None
     assert perfect(good, val=FALLS) is None  # it is perfect
+    for first, kind in ((2.3, "mse"), (2.3, "l1"), (2.3, "classes")):  # when nothing was known yet
+        assert perfect([1.0] * 8, val=[first, *FALLS[1:]], kind=kind) is not None
+    assert perfect([1.0] * 8, val=FALLS, kind="classes") is None
     assert perfect([0.2, 0.5, 0.9, *[0.99] * 5]) is None
     assert perfect([*good[:-1], 1.01]) is None
     assert perfect(good, val=[2.0] * 8) is None  # nothing was learned, and the metric knows better

@@ -61,6 +61,7 @@ TASKS = (
     *("petals", "currents", "badges", "phrases", "screening", "stamps"),
     *("batteries", "orders", "crystals"),
     *("dates", "parcels", "tiles", "meters"),
+    *("strips", "pixels_mlp", "donors", "motifs"),
 )
 RESULT = Path(__file__).parents[2] / "results" / "doctor_unseen.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-unseen"

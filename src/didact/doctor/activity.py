@@ -55,7 +55,7 @@ class Activity:
                     weight.order, self.used = self.used, self.used + 1
                 if len(weight.shape) > 1:
                     after, convolved = weight.name, call.name in CONVOLUTIONS
-                    if self.chart.step == 0 and call.output is not None and math.isnan(weight.varies):
+                    if call.output is not None and math.isnan(weight.varies):
                         weight.varies = _deviation(call.output, convolved)
             if call.name in ACTIVATIONS and call.output is not None:
                 kind, out = call.name.rstrip("_"), call.output.detach()

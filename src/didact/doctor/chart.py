@@ -25,7 +25,7 @@ class Weight:
         empty: Updates before which its gradient was None.
         order: Its place in the forward pass, -1 where unknown.
         still_twins: They were, and are after a number of updates.
-        varies: What it makes of the first batch: the deviation of a unit over the rows; NaN where unknown.
+        varies: Of what it makes of its first batch: the deviation of a unit over the rows; NaN where unknown.
     """
 
     name: str

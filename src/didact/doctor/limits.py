@@ -90,6 +90,7 @@ class Limits:
     saturated: float = 0.5
     by_heart: float = 0.4  # of what ignorance costs, that may be left of one batch learned by heart
     dead: float = 0.4
+    mostly_dead: float = 0.6  # the same, that died on the way, of a run that has learned something
     all_dead: float = 0.9
     straight: float = 1e-4
     mixed: float = 1e-4

@@ -4,6 +4,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -253,9 +254,10 @@ def _candidates(given: Tensor, target: Tensor) -> list[tuple[str, Tensor, Tensor
     pairs = [(given, target)] if given.shape == target.shape else []
     if given.numel() == target.numel() and given.shape != target.shape:
         pairs += [(given.reshape(target.shape), target)]
-        stretched = torch.broadcast_tensors(given, target) if given.dim() <= 2 else (given, given)
-        if broadcasts(*stretched):
-            pairs += [(stretched[0], stretched[1])]
+        with suppress(RuntimeError):  # shapes that do not go together
+            first, second = torch.broadcast_tensors(given, target) if given.dim() <= 2 else (given, given)
+            if broadcasts(first, second):
+                pairs += [(first, second)]
     functions: list[tuple[str, Callable[..., Any]]] = [("mse", F.mse_loss), ("l1", F.l1_loss)]
     if ((target >= 0) & (target <= 1)).all():
         functions.append(("bce_logits", F.binary_cross_entropy_with_logits))

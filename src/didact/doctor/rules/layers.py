@@ -67,7 +67,9 @@ def _silent(case: Case, from_the_first: bool) -> Finding | None:
         return None
     worst, share = max(known, key=lambda pair: pair[1])
     silent = share > case.at.all_dead and (case.slow or case.broken or share == 1)
-    if not silent and (share <= case.at.dead or not (case.slow or _worse_than_needed(case))):
+    to_spare = not from_the_first and case.left < 0.5  # it has learned something all the same
+    many = case.at.mostly_dead if to_spare else case.at.dead
+    if not silent and (share <= many or not (case.slow or _worse_than_needed(case))):
         return None
     evidence = {
         "units that never fire": share,

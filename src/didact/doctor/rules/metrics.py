@@ -126,7 +126,12 @@ def _own_rise(case: Case) -> float:
 
 
 def _too_good(case: Case, losses: list[float], told: list[float]) -> bool:
-    """As near 1 as can be from early on, beside squares that fall and are a good part of the variance."""
+    """As near 1 as can be from early on, beside squares that fall and are a good part of the variance.
+
+    Or from the first, where nothing was known yet.
+    """
+    if 0.985 < min(told) <= max(told) <= 1 and losses[0] > 0.95 * case.baseline and not case.chance > 0.9:
+        return True
     squares = case.sure and case.pairing is not None and case.pairing.kind in ("mse", "smooth_l1", "huber")
     perfect = 0.985 < min(told[len(told) // 4 :]) <= max(told) <= 1
     return squares and perfect and min(losses) < 0.7 * losses[0] and losses[-1] > 0.1 * case.baseline

@@ -204,7 +204,8 @@ def moments_apart(case: Case) -> dict[str, Any] | None:
     ratio = float(np.median((other[lively] + floor) / (std[lively] + floor)))
     scale = np.maximum(np.minimum(std, other) if ratio > case.at.moments else std, floor)[lively]
     gap = np.abs(val[1] - train[1])[lively]
-    error = np.sqrt(std[lively] ** 2 / train[0] + other[lively] ** 2 / val[0]) + floor
+    n, m = _different(case, train[0], val[0])
+    error = np.sqrt(std[lively] ** 2 / n + other[lively] ** 2 / m) + floor
     moved = float(((gap > case.at.shift * scale) & (gap > 6 * error)).mean())
     each_way = np.abs(np.log((other + floor) / (std + floor)))[lively & ~_rare(case, len(std))]
     outside = len(each_way) > 0.5 * lively.sum() and np.median(each_way) > math.log(case.at.moments)
@@ -219,6 +220,12 @@ def moments_apart(case: Case) -> dict[str, Any] | None:
         "healthy": f"{1 / case.at.moments:g} to {case.at.moments:g}",
         "share of features whose mean moved": moved,
     }
+
+
+def _different(case: Case, trained: int, validated: int) -> tuple[int, int]:
+    """So many of the rows that were measured are different ones: met again, a row tells no more."""
+    rows = case.chart.rows
+    return min(trained, len(rows.train) or trained), min(validated, len(rows.val) or validated)
 
 
 def _clocks(train: tuple[int, np.ndarray, np.ndarray]) -> np.ndarray:
@@ -292,7 +299,8 @@ def unlike(case: Case) -> dict[str, object] | None:
         return None
     variance = (train[2] + val[2]) / (train[0] + val[0])
     lively = variance > 1e-6 * variance.max()
-    chance = (1 / train[0] + 1 / val[0]) * _alike_in_a_row(case, val, lively)
+    n, m = _different(case, train[0], val[0])
+    chance = (1 / n + 1 / m) * _alike_in_a_row(case, val, lively)
     apart = float(((train[1] - val[1]) ** 2 / np.where(lively, variance, 1.0))[lively].mean())
     if apart < case.at.unlike or apart < 6 * chance:
         return None

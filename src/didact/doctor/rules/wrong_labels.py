@@ -15,6 +15,7 @@ from didact.doctor.rules.preprocessing import changed_at_random, unscaled
 from didact.doctor.rules.rates import rate_too_high
 from didact.doctor.rules.two_samples import agree_less
 
+MANIFOLD = 3  # times what other shares of the classes may explain
 FEW = 10  # rows that are far off, which tell of what they are a multiple
 
 
@@ -34,10 +35,12 @@ def noisy(case: Case) -> Finding | None:
 def _agree_less_than_held(case: Case) -> Finding | None:
     """Rows of training that lie together are labelled alike less often than those of validation."""
     apart = agree_less(case)
-    random = changed_at_random(case) or case.mixed_otherwise > case.at.mixed_a_little
     hard = case.sureness > case.at.hard  # what is wrong is doubted: validation has the easier rows
-    if apart is None or random or case.game or not case.long_enough or hard:
+    if apart is None or changed_at_random(case) or case.game or not case.long_enough or hard:
         return None
+    less = apart["in validation"] - apart["rows near each other go together in training by"]
+    if case.mixed_otherwise > max(case.at.mixed_a_little, less / MANIFOLD):
+        return None  # other shares of the classes explain it
     lacking = case.left > 0.3 or case.gap > case.at.gap or (not case.classes and not case.good(0.9))
     return Finding("L04", "warning", apart) if lacking else None
 
