@@ -149,8 +149,8 @@ def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch, ca
     def stop(*_: object, **__: object) -> None:
         raise Reached("training")
 
+    monkeypatch.setattr("didact.train.heal.fit_recipe", stop)  # before what it imports it from
     monkeypatch.setattr("didact.train.fit.fit_recipe", stop)
-    monkeypatch.setattr("didact.train.heal.fit_recipe", stop)
     monkeypatch.setattr("didact.train.weights.find_weights", lambda source, _: Weights(source, Path(source)))
     for line in (line for block in blocks(page, "console", "text") for line in COMMAND.findall(block)):
         name, *words = shlex.split(line, comments=True)
