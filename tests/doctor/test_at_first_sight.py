@@ -620,6 +620,18 @@ def test_how_far_rows_differ_after_each_layer_is_known_of_the_first_batch() -> N
     assert known == pytest.approx([float(each) for each in expected])
 
 
+def test_a_row_by_itself_differs_from_no_other() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with didact.watch(model, optimizer, quiet=True) as doctor:
+        for x in torch.randn(5, 4):  # (F,), and no batch
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), torch.tensor(1)).backward()
+            optimizer.step()
+    assert doctor.chart.errors == []
+    assert all(math.isnan(layer.varies) for layer in doctor.chart.weights)
+
+
 def test_an_answer_that_no_place_reaches_as_of_steps_over_padding() -> None:
     def found(reach: float = 0.0, loss: float = 2.3, dropout: float = 0.0, module: str = "recurrent") -> str:
         made = moving(chart(loss, loss), [0.01] * 20)

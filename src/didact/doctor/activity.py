@@ -21,6 +21,8 @@ CUT_OFF = ("relu", "relu6", "threshold")  # those whose units can die
 
 def _deviation(out: Tensor, convolved: bool) -> float:
     """How far a unit of a layer moves from row to row, over all of them; NaN of a single row."""
+    if out.dim() < 2 or not out.is_floating_point():
+        return math.nan
     rows = _units(out.detach(), convolved)
     return float(rows.float().var(0).mean().sqrt()) if len(rows) > 1 else math.nan
 

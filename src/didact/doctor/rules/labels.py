@@ -168,8 +168,9 @@ def never_carried_over(case: Case) -> Finding | None:
     known = [e.val_loss for e in case.chart.epochs if e.val_rows >= 100 and math.isfinite(e.val_loss)]
     if len(known) < 4 or not case.sure or case.game or len(case.chart.rows.train) < case.at.few_to_train:
         return None
-    last = case.chart.epochs[-1]
-    if not 0.9 < last.told.get("train loss", last.train_loss) / last.train_loss < 1.1:
+    heard = case.chart.epochs[-1].train_loss
+    told = case.chart.epochs[-1].told.get("train loss", heard)
+    if abs(told - heard) > 0.1 * abs(heard):
         return None  # a part of it is descended, or a share: validation may be of the whole
     lowest = min(known)
     learns = case.left < (0.9 if known[-1] > 1.02 * case.baseline else 0.8)
