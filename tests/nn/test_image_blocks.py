@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from didact.errors import UsageError
-from didact.nn import he, images, residual, stem
+from didact.nn import images, initialise, residual, stem
 
 
 @pytest.mark.parametrize("module", [residual, stem], ids=lambda module: module.__name__)
@@ -47,7 +47,7 @@ def test_hes_rule(mode: str):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(64, 128, 3), nn.Linear(2, 2))
     before = model[1].weight.clone()
-    he.he_normal(model, mode)
+    initialise.he_normal(model, mode)
     fan = 9 * (64 if mode == "fan_in" else 128)
     assert model[0].weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.02)
     assert torch.equal(model[1].weight, before)
