@@ -181,6 +181,7 @@ def test_the_measured_numbers_are_applied():
     assert changes("R03", longer, epochs=20) == {"epochs": 70}
     assert changes("R03", endless, epochs=20) == {"epochs": 160}
     assert changes("R03", finding("R03"), epochs=20, patience=1) == {"patience": 0}
+    assert changes("R03", finding("R03"), epochs=2) == {"epochs": 8}
 
 
 def test_an_exploding_gradient_is_cut_and_the_rate_lowered():

@@ -24,6 +24,7 @@ from didact.train.words import number, setting
 
 ROUNDS = 3
 LONGEST = 8  # times as many epochs, at most, as the run had
+LONGER = 4  # the same, where nobody knows how many would do
 BATCH = 32  # examples that batch norm measures well
 LIMIT = 1.0  # norm that an exploding gradient is cut to
 DROPOUT = 0.2
@@ -284,8 +285,12 @@ def _keep_the_best(recipe: Recipe, finding: Finding) -> Knobs:
 
 
 def _longer(recipe: Recipe, finding: Finding) -> Knobs:
-    """As long as the doctor says, within reason; or without the patience that cut it short."""
-    epochs = min(finding["evidence"].get("epochs that would do", 0), LONGEST * recipe.epochs)
+    """As long as the doctor says, within reason; or without the patience that cut it short.
+
+    A run of too few epochs to say it is begun again with some more.
+    """
+    unknown = 0 if recipe.patience else LONGER * recipe.epochs
+    epochs = min(finding["evidence"].get("epochs that would do", unknown), LONGEST * recipe.epochs)
     knobs: Knobs = {"epochs": epochs} if epochs > recipe.epochs else {}
     return knobs | ({"patience": 0} if recipe.patience else {})
 
