@@ -1,10 +1,13 @@
 """First weights: their variance by the number of inputs, and what becomes of rows through a deep stack."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from didact.nn.initialise import FirstWeights, initialise
+from didact.train.recipe import InitName
 
 DEPTH, WIDTH = 20, 256
 
@@ -47,6 +50,10 @@ def test_what_is_no_linear_layer_or_convolution_stays() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     initialise(model, "he")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_recipe_knows_them_all() -> None:
+    assert get_args(InitName) == get_args(FirstWeights)
 
 
 def test_own_weights_are_left_alone() -> None:

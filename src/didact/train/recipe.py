@@ -18,13 +18,13 @@ from typing import Any, Literal, get_type_hints
 from didact.catalog import canonical, constructor_arguments, find
 from didact.data.facts import Interpolation
 from didact.errors import RunError, UsageError, suggest
-from didact.nn.initialise import FirstWeights
 from didact.train.parse import check, parse
 
 OptimizerName = Literal[
     "sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "asgd", "rprop"
 ]
 ScheduleName = Literal["constant", "step", "plateau", "cosine", "one-cycle", "linear", "exponential"]
+InitName = Literal["own", "normal", "xavier", "glorot", "he", "orthogonal"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Recipe:
     allow_bad: bool = False
     """Leave broken examples out instead of refusing the data."""
 
-    init: FirstWeights = "own"
+    init: InitName = "own"
     """First weights of linear layers and convolutions: the network's own, or drawn anew: he before ReLU."""
     weights: str | None = None
     """Weights to start from: a file, a run, an address, hub:OWNER/NAME, or imagenet, the published ones."""
