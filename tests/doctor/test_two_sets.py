@@ -286,9 +286,9 @@ def test_a_column_that_hardly_varies_any_more_is_in_another_unit(
     assert (code(preprocessing.differs(made)) == "P02") == found  # one value alone is a choice of rows
 
 
-@pytest.mark.parametrize(("count", "found"), [(1, False), (10, False), (20, False)])
-@pytest.mark.parametrize("start", [1.7e9, 1.7e6])
-def test_a_clock_runs_on_in_validation_and_is_in_the_same_unit(count: int, found: bool, start: float) -> None:
+@pytest.mark.parametrize("count", [1, 10, 20])
+@pytest.mark.parametrize(("start", "found"), [(1.7e9, False), (1.7e6, True)])
+def test_a_clock_runs_on_in_validation_and_is_in_the_same_unit(count: int, start: float, found: bool) -> None:
     """So far from zero no other unit is looked for; nearer to it, it is."""
     made = run(samples([0, 1, 2, 3]), right=0.4)
     means, spreads, later = np.zeros(20), np.ones(20), np.zeros(20)
@@ -298,7 +298,7 @@ def test_a_clock_runs_on_in_validation_and_is_in_the_same_unit(count: int, found
         "train": (1000, means, 1000 * spreads),
         "val": (400, means + later, 400 * spreads),
     }
-    assert (code(preprocessing.differs(made)) == "P02") == (found or start == 1.7e6)
+    assert (code(preprocessing.differs(made)) == "P02") == found
 
 
 def drawn_from(total: int, size: int = 400, epochs: int = 8) -> list[tuple[int, int]]:

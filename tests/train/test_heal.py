@@ -209,7 +209,7 @@ def test_weights_that_start_badly_are_drawn_anew_or_left_out():
     for code in ("I02", "I03", "O07"):
         assert changes(code, finding(code)) == {"init": "he"}
         assert changes(code, finding(code), init="he") == {}
-        squashed = {"model_args": {"widths": (8, 8), "activation": ("tanh", "relu")}}
+        squashed = {"model_args": {"widths": (8, 8), "activation": ("Tanh", "relu")}}
         assert changes(code, finding(code), **squashed) == {"init": "xavier"}
         assert changes(code, finding(code), weights="old")["weights"] is None
         assert "init" not in changes(code, finding(code), weights="old")

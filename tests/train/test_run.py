@@ -19,7 +19,7 @@ from didact.train.files import load_tensors, read_json, save_tensors, write_json
 from didact.train.fit import cross_validate, fit_recipe
 from didact.train.loop import Interrupted
 from didact.train.recipe import make_recipe
-from didact.train.run import load_model
+from didact.train.run import build_for, load_model
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -440,3 +440,12 @@ def test_old_results_still_open(copy):
     del saved["rho"]
     write_json(copy / "recipe.json", saved)
     assert didact.load(copy).recipe.rho is None
+
+
+@pytest.mark.parametrize("init", ["own", "orthogonal"])
+def test_a_recipe_draws_the_first_weights(init):
+    recipe = make_recipe("mlp", "iris", given={"init": init, "widths": (16, 16)})
+    network, _ = build_for(recipe, didact.open_data("iris").facts)
+    weight = network.hidden.linear2.weight
+    assert torch.allclose(weight @ weight.T, torch.eye(16), atol=1e-5) == (init == "orthogonal")
+    assert (not network.head.bias.any()) == (init == "orthogonal")

@@ -87,7 +87,7 @@ class Observer:
         if not model.training:
             self.chart.count("quiet passes in evaluation mode with a graph")
         if not self.begun:
-            self.begun, self.waited, self.loading = perf_counter(), self.loading, 0.0
+            self._begin(perf_counter())
         self.epochs.unscored = []
         return True
 
@@ -126,7 +126,7 @@ class Observer:
         if self.stepped:
             self.finish()
         if not self.begun:
-            self.begun, self.waited, self.loading = now, self.loading, 0.0
+            self._begin(now)
         if self.busy or (self.quiet and torch.is_grad_enabled()):
             return
         name = self.name_of(model)
@@ -139,6 +139,10 @@ class Observer:
         self.traces.pop(name, None)
         if self.close and torch.is_grad_enabled() and not _compiled(model):
             self.traces[name] = stack.enter_context(Operations(self.parameters))
+
+    def _begin(self, now: float) -> None:
+        """The first pass of an update: what loaders give from here on is for the next."""
+        self.begun, self.waited, self.loading = now, self.loading, 0.0
 
     def pass_ends(
         self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any

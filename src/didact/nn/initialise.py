@@ -5,14 +5,24 @@ activation is near the identity; 2/n does where a rectifier cuts half of it off.
 more alike from layer to layer; much more, and units saturate.
 """
 
-import math
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Literal
 
 from torch import nn
 
 FirstWeights = Literal["own", "normal", "xavier", "glorot", "he", "orthogonal"]
-DRAWN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-SMALL = 0.01  # deviation of "normal": enough in a shallow network, and nothing is left in a deep one
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+DRAW: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "normal": partial(nn.init.normal_, std=0.01),  # enough in a shallow network, too little in a deep one
+        "xavier": partial(nn.init.kaiming_normal_, nonlinearity="linear"),  # by fan-in alone, as in the notes
+        "glorot": nn.init.xavier_normal_,
+        "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+        "orthogonal": nn.init.orthogonal_,
+    }
+)
 
 
 def initialise(model: nn.Module, how: FirstWeights) -> None:
@@ -34,24 +44,11 @@ def initialise(model: nn.Module, how: FirstWeights) -> None:
         >>> round(model[0].weight.std().item(), 2)  # sqrt(2 / 800)
         0.05
     """
-    if how == "own":
-        return
-    for layer in model.modules():
-        if isinstance(layer, DRAWN):
-            _draw(layer, how)
+    for layer in model.modules() if how != "own" else ():
+        if isinstance(layer, LAYERS):
+            DRAW[how](layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def _draw(layer: nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d, how: FirstWeights) -> None:
-    if how == "orthogonal":
-        nn.init.orthogonal_(layer.weight)
-    elif how == "glorot":
-        nn.init.xavier_normal_(layer.weight)
-    else:
-        n = layer.weight[0].numel()
-        std = {"normal": SMALL, "xavier": math.sqrt(1 / n), "he": math.sqrt(2 / n)}[how]
-        nn.init.normal_(layer.weight, std=std)
 
 
 def he_normal(model: nn.Module, mode: Literal["fan_in", "fan_out"] = "fan_out") -> None:

@@ -243,8 +243,8 @@ def _first_weights(recipe: Recipe, finding: Finding) -> Knobs:
     if recipe.weights:
         return {"weights": None, "lr_scale": {}, "freeze": ()}
     given = _argument(recipe, "activation", "relu")
-    squashed = SQUASHERS.intersection([given] if isinstance(given, str) else given)
-    init = "xavier" if squashed else "he"
+    names = {name.lower() for name in ([given] if isinstance(given, str) else given)}
+    init = "xavier" if names & SQUASHERS else "he"
     return {"init": init} if recipe.init != init else {}
 
 

@@ -36,8 +36,8 @@ def out_of_step(case: Case) -> Finding | None:
     if rows.again < AGAIN or (ambiguous and twice):
         return _drifted(case)
     at_times = [_changed(rows.lately[k : k + WINDOW]) for k in range(max(len(rows.lately) - WINDOW, 0) + 1)]
-    share = max(rows.changed / rows.again, at_times[-1])
-    share = max(share, *at_times) if max(at_times) > case.at.changed_once else share
+    once = max(at_times) if max(at_times) > case.at.changed_once else 0.0
+    share = max(rows.changed / rows.again, at_times[-1], once)
     if share < case.at.changed:
         return None
     return Finding(
