@@ -375,6 +375,15 @@ def left_out() -> str:
     )
 
 
+def overhead() -> str:
+    """What watching costs."""
+    rows = [
+        (row["network"], f"{row['updates']:,}", f"{row['milliseconds']:.1f} ms", f"{row['overhead']:.1%}")
+        for row in _result("doctor_overhead")["rows"]
+    ]
+    return table(("", "updates", "an update takes", "watching adds"), rows)
+
+
 def fixed() -> str:
     """What the printed fix wins back."""
     total = _result("doctor_fixes")["total"]
@@ -414,7 +423,7 @@ def _result(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-FINDINGS = (experiments, causes, cases, judged, unseen, left_out, fixed, others)
+FINDINGS = (experiments, causes, cases, judged, unseen, left_out, fixed, overhead, others)
 PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, *FINDINGS)
 GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
 

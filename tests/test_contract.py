@@ -305,7 +305,12 @@ def test_memorises_eight_examples(name: str, task: str):
 PLAIN_CODE = {"compile_threads": 1, "cpp.simdlen": 1, "cpp.vec_isa_ok": True}
 
 
-MANY = 30  # layers with weights, from which on the C++ of a network takes up to a minute
+MANY = 12  # layers with weights, beyond which the C++ or the ONNX of a network takes up to a minute
+
+
+def deep(name: str) -> bool:
+    """Whether a network has many layers: by default it is traced and lowered, and the slow tests go on."""
+    return sum(parameter.dim() > 1 for parameter in tiny(name).parameters()) > MANY
 
 
 def check_compiled(name: str, backend: str) -> None:
@@ -320,9 +325,7 @@ def check_compiled(name: str, backend: str) -> None:
 
 @one_of_each_file
 def test_compiled_output_is_equal(name: str):
-    """A network of many layers is traced and lowered here, and made into C++ in the slow test alone."""
-    layers = sum(parameter.dim() > 1 for parameter in tiny(name).parameters())
-    check_compiled(name, "aot_eager" if layers > MANY else "inductor")
+    check_compiled(name, "aot_eager" if deep(name) else "inductor")
 
 
 @pytest.mark.slow
@@ -331,29 +334,53 @@ def test_compiled_to_machine_code_is_equal(name: str):
     check_compiled(name, "inductor")
 
 
-@one_of_each_file
-def test_exported_output_is_equal(name: str):
+def to_export(name: str) -> tuple[nn.Module, list[Tensor], dict[int, Any]]:
+    """A network, two batches of different sizes, and the axes that are free: of a text its length as well."""
     excused(name, "onnx")
-    pytest.importorskip("onnxscript", reason="pip install 'didact[test]'")
-    runtime = pytest.importorskip("onnxruntime", reason="pip install 'didact[test]'")
-    model, x = tiny(name).eval(), inputs_of(name, 3)
-    free = {0: torch.export.Dim.DYNAMIC}  # any batch, and any length of a text
+    free = {0: torch.export.Dim.DYNAMIC}
     other = batch_of(name, CATALOG[name].inputs[0], 5)
     if CATALOG[name].inputs[0] == "tokens" and "onnx-time" not in CATALOG[name].excuses:
         free[1] = torch.export.Dim.DYNAMIC
         other = batch_of(name, "tokens", 5, (TIME + 4,))
+    return tiny(name).eval(), [inputs_of(name, 3), other], free
+
+
+def check_captured(name: str) -> None:
+    model, batches, free = to_export(name)
+    program = torch.export.export(model, (batches[0],), dynamic_shapes=(free,)).module()
+    for batch in batches:
+        torch.testing.assert_close(program(batch), model(batch))
+
+
+def check_onnx(name: str) -> None:
+    pytest.importorskip("onnxscript", reason="pip install 'didact[test]'")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install 'didact[test]'")
+    model, batches, free = to_export(name)
     logging.disable(logging.WARNING)  # torch.onnx logs that there is no torchvision
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # third parties' deprecations
-            program = torch.onnx.export(model, (x,), dynamo=True, verbose=False, dynamic_shapes=(free,))
+            program = torch.onnx.export(
+                model, (batches[0],), dynamo=True, verbose=False, dynamic_shapes=(free,)
+            )
     finally:
         logging.disable(logging.NOTSET)
     session = runtime.InferenceSession(program.model_proto.SerializeToString())
     feed = session.get_inputs()[0].name
-    for batch in (x, other):
+    for batch in batches:
         out = torch.from_numpy(session.run(None, {feed: batch.numpy()})[0])
         torch.testing.assert_close(out, model(batch).detach(), atol=1e-5, rtol=1e-4)
+
+
+@one_of_each_file
+def test_exported_output_is_equal(name: str):
+    (check_captured if deep(name) else check_onnx)(name)
+
+
+@pytest.mark.slow
+@every_entry
+def test_onnx_output_is_equal(name: str):
+    check_onnx(name)
 
 
 # The list itself

@@ -28,6 +28,11 @@ def blocks(page: Path, *languages: str) -> list[str]:
     return [code for language, code in BLOCK.findall(page.read_text()) if language in languages]
 
 
+# The one block of a cause's page is run, and what it prints is compared, by tests/doctor/test_pages.py.
+RUNS = [page for page in PAGES if page.parent.name != "doctor" and blocks(page, "python")]
+each_that_runs = pytest.mark.parametrize("page", RUNS, ids=lambda page: str(page.relative_to(DOCS)))
+
+
 # The site
 
 
@@ -118,17 +123,14 @@ def test_no_page_holds_a_path_of_one_machine(site: Path):
 # What it shows
 
 
-@every_page
+@each_that_runs
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The blocks of a page, one after the other, in a folder of their own."""
-    code = blocks(page, "python")
-    if not code:
-        pytest.skip("no Python on this page")
     monkeypatch.chdir(tmp_path)
     name = f"page_{page.stem}"  # dataclasses look their module up
     module = type(sys)(name)
     monkeypatch.setitem(sys.modules, name, module)
-    for block in code:
+    for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), vars(module))
 
 

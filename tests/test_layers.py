@@ -10,8 +10,8 @@ executed loads nothing.
 """
 
 import ast
+import functools
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
 
@@ -51,16 +51,17 @@ def broken_imports(root: Path = ROOT) -> list[str]:
     bad = []
     for path in sorted(root.rglob("*.py")):
         me = path.relative_to(root.parent).with_suffix("").parts
-        for target, typing_only in imports(path):
+        for target, typing_only in imports(path.read_text()):
             why = objection(root, me, target, typing_only)
             if why:
                 bad.append(f"{'.'.join(me)} imports {target}: {why}")
     return bad
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
+@functools.cache
+def imports(text: str) -> list[tuple[str, bool]]:
     """Every imported name in full (``from a.b import c``: ``a.b.c``); whether only type checkers see it."""
-    tree = ast.parse(path.read_text())
+    tree, found = ast.parse(text), []
     for_types = {
         id(inner)
         for node in ast.walk(tree)
@@ -70,10 +71,11 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, id(node) in for_types) for alias in node.names)
+            found += [(alias.name, id(node) in for_types) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             source = "." * node.level + (node.module or "")
-            yield from ((f"{source}.{alias.name}", id(node) in for_types) for alias in node.names)
+            found += [(f"{source}.{alias.name}", id(node) in for_types) for alias in node.names]
+    return found
 
 
 def is_type_checking(node: ast.AST) -> TypeGuard[ast.If]:

@@ -6,7 +6,6 @@
     python benchmarks/doctor/run.py --charts             keep what the doctor saw
     python benchmarks/doctor/run.py --replay             conclude again from what it saw, in seconds
     python benchmarks/doctor/run.py --survey             no doctor: which injections do harm
-    python benchmarks/doctor/run.py --overhead           CPU time with and without the doctor, in turns
 
 First all runs are made unwatched: that says which injections spoil a run and which odd runs learn
 (`gate.py`), and what the weights should be. Then the kept ones are made again, watched. Both are resumable:
@@ -40,14 +39,12 @@ import torch
 import totals
 from fault import Fault
 from faults import FAULTS, find_fault
-from jobs import Job, Ledger, conclusion, digest, doctor_version, fault_jobs, job_of, run_job
-from styles import USUAL
+from jobs import Job, Ledger, conclusion, digest, doctor_version, fault_jobs, job_of
 
 from tasks import TASKS
 
 RESULT = Path(__file__).parent.parent / "results" / "doctor.json"
 SCRATCH = Path(tempfile.gettempdir()) / "didact-doctor"
-TURNS = 5
 CHEAP = ("digits-mlp", "synthetic", "wine-mlp", "cancer-bce", "diabetes", "rows-lstm")
 
 
@@ -210,22 +207,6 @@ def interference(jobs: list[Job], watched: Ledger, unwatched: Ledger) -> dict[st
     }
 
 
-def overhead(tasks: Iterable[str]) -> dict[str, Any]:
-    """CPU time of watched over unwatched training, in alternating turns."""
-    table = {}
-    for task in tasks:
-        for style in USUAL:
-            job, ratios = Job(task, style, 0), []
-            for turn in range(TURNS + 1):
-                order = (True, False) if turn % 2 else (False, True)
-                spent = {watched: run_job(job, watched)["cpu"] for watched in order}
-                ratios.append(spent[True] / spent[False])
-            table[f"{task}/{style}"] = round(statistics.median(ratios[1:]), 3)
-            print(f"{task:12} {style:8} {table[f'{task}/{style}']:.3f}")
-    print(f"median {statistics.median(table.values()):.3f}, highest {max(table.values()):.3f}")
-    return table
-
-
 def save(path: Path, result: dict[str, Any]) -> None:
     """Into the file, whose other parts stay."""
     known = json.loads(path.read_text()) if path.exists() else {}
@@ -252,7 +233,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--scratch", type=Path, default=SCRATCH)
-    for flag in ("--quick", "--charts", "--replay", "--survey", "--overhead"):
+    for flag in ("--quick", "--charts", "--replay", "--survey"):
         parser.add_argument(flag, action="store_true")
     return parser.parse_args()
 
@@ -261,9 +242,6 @@ def main() -> None:
     """As asked."""
     options, started = arguments(), time.time()
     torch.set_num_threads(1)
-    if options.overhead:
-        save(options.out, {"overhead": overhead(options.tasks or TASKS)})
-        return
     plan, unwatched = make_plan(options), Ledger(options.scratch / "unwatched.jsonl")
     unwatched.complete(plan.everything, False, options.jobs)
     if options.survey:

@@ -21,6 +21,7 @@ NARROW = {"width": 0.04, "growth": 4, "widen": 1, "cardinality": 1, "dropout": 0
 NARROW |= {"dim": 16, "num_heads": 2}
 NO_MAPS = {"softmax-regression", "mlp"}
 IMAGES = [name for name, entry in CATALOG.items() if "image" in entry.inputs and name not in NO_MAPS]
+FIRST = {CATALOG[name].target.split(":")[0]: name for name in reversed(IMAGES)}.values()  # of each file
 SIDE = 160  # pixels, where the network does not fix them
 FIXED = {"lenet5": 32}
 LAYERS = 8  # of a network, that are measured by default
@@ -165,9 +166,9 @@ def unclipped(intervals, side: int) -> bool:
     return all(each is not None and each[0] > 0 and each[1] < side - 1 for each in intervals)
 
 
-@pytest.mark.parametrize("name", IMAGES)
-def test_graph_and_footprint_agree_for_every_image_network(name: str):
-    """Some layers of each, from the first to the last; real depth and strides."""
+@pytest.mark.parametrize("name", FIRST)
+def test_graph_and_footprint_agree_for_one_image_network_of_each_file(name: str):
+    """Some layers, from the first to the last; real depth and strides."""
     net = narrow(name)
     shape, layers = layers_of(name, net)
     chosen = layers[1 :: max(1, len(layers) // LAYERS)] + layers[-1:]

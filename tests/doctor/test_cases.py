@@ -26,7 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 ALLOWED = {"torch", "sklearn", "numpy"} | sys.stdlib_module_names
 each_case = pytest.mark.parametrize("script", CASES)
-QUICK = ("farm.py", "lightning_bolts.py", "texar.py", "transformer_tutorial.py")
+QUICK = ("lightning_bolts.py", "texar.py")
 each_run = pytest.mark.parametrize(
     "script", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
 )

@@ -1,6 +1,7 @@
 """The doctor at a loop: it names a cause, changes nothing, breaks nothing, and goes without a trace."""
 
 import copy
+import itertools
 import json
 import pickle
 import random
@@ -180,6 +181,17 @@ def test_an_error_of_its_own_is_a_finding_and_the_run_goes_on(monkeypatch: pytes
     assert [finding.code for finding in report.findings if finding.code == BROKEN] == [BROKEN]
     assert report.verdict == "healthy"
     assert "a bug of ours" in str(report)
+
+
+def test_what_watching_costs_is_counted_once(monkeypatch: pytest.MonkeyPatch):
+    ticks = itertools.count()
+    monkeypatch.setattr("didact.doctor.doctor.perf_counter", lambda: float(next(ticks)))
+    doctor = Doctor()
+    doctor._try(lambda: doctor._try(lambda: None))  # from 0 to 2
+    assert doctor.observer.pace.spent == 2
+    doctor._try(lambda: [][0])  # from 3 to 4
+    assert doctor.observer.pace.spent == 3
+    assert len(doctor.chart.errors) == 1
 
 
 def test_where_reading_fails_the_rest_is_seen_all_the_same(monkeypatch: pytest.MonkeyPatch):

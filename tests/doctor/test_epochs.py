@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import didact
+from didact.doctor import epochs
 from didact.doctor.doctor import Doctor
 from didact.doctor.epochs import BRIEF
+from didact.doctor.passes import right_answers
 
 ROWS, TRAINED, PLACES = 320, 192, 5
 GENERATOR = torch.Generator().manual_seed(0)
@@ -257,3 +259,46 @@ def test_the_training_rows_told_as_the_validation_leak(told: dict[str, float], l
         doctor.on_epoch({"loss": 0.3}, told)
     doctor.close()
     assert ("D06" in doctor.report().codes()) == leaks
+
+
+# Losses of a validation wait for each other
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_losses_that_wait_are_read_as_one_by_one(reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop writes each batch over the one before; batches of 32 and one of 16 are read in two parts."""
+    sizes: list[int] = []
+
+    def count(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
+        sizes.append(len(given))
+        return right_answers(given, target)
+
+    monkeypatch.setattr(epochs, "right_answers", count)
+    torch.manual_seed(0)
+    x, y, model = X[:, 0], CLASSES[:, 0], nn.Linear(4, 3)
+    optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss()
+    score, rows, labels = nn.CrossEntropyLoss(reduction=reduction), torch.empty(32, 4), torch.empty(32).long()
+    expected: list[tuple[float, float]] = []
+    with didact.watch(model, optimizer, quiet=True, budget=0.0) as doctor:
+        for _ in range(3):
+            for at in torch.randperm(TRAINED).split(32):
+                optimizer.zero_grad()
+                loss_fn(model(x[at]), y[at]).backward()
+                optimizer.step()
+            total, right = 0.0, 0
+            with torch.no_grad():
+                for at in torch.arange(TRAINED, ROWS - 16).split(32):
+                    here = rows[: len(at)].copy_(x[at]), labels[: len(at)].copy_(y[at])
+                    answer = model(here[0])
+                    loss = float(score(answer, here[1]))
+                    total += loss * (len(at) if reduction == "mean" else 1)
+                    right += int((answer.argmax(1) - here[1] == 0).sum())
+                    answer.zero_()
+                    labels.zero_()
+            expected.append((total / 112, right / 112))
+            sizes.append(0)
+    found = [(epoch.val_loss, epoch.val_accuracy) for epoch in doctor.chart.epochs]
+    assert np.allclose(found, expected, rtol=1e-6)
+    assert doctor.chart.errors == []
+    kept = [32, 32]  # which is scored in both modes after an epoch
+    assert sizes[:14] == [32, 32, 32, 16, 0, *kept, 32, 0, 80, *kept, 32, 0]

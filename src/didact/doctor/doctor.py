@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from torch import Tensor, nn
@@ -85,6 +86,7 @@ class Doctor:
         self._closer_at = 1  # the update at which one batch was last tried by heart
         self._awaited: Optimizer | None = None  # its closure has not run yet
         self._failed: Counter[str] = Counter()  # errors of our own, by the method
+        self._trying = False  # inside of a call that is guarded
 
     def on_start(
         self,
@@ -193,9 +195,10 @@ class Doctor:
             self.observer.in_parts = len(list(model.children())) > 1 and len(self.observer.place) > 1
 
     def _try(self, call: Callable[..., Any], *args: Any) -> Any:
-        """Never take the run down."""
+        """Never take the run down, and count what it costs."""
         if self._failed and self._failed[call.__qualname__] >= PATIENCE:
             return None
+        within, self._trying, begun = self._trying, True, perf_counter()
         try:
             return call(*args)
         except Exception as error:
@@ -203,6 +206,10 @@ class Doctor:
             place = _innermost(error)
             self.chart.errors.append(f"{type(error).__name__} in {place}: {error}")
             return None
+        finally:
+            self._trying = within
+            if not within:
+                self.observer.pace.spent += perf_counter() - begun
 
     def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``step(closure)`` computes its gradients itself: look at the update once it has."""
@@ -246,15 +253,14 @@ class Doctor:
 
     def _check(self) -> None:
         """Ask the rules, and remember when each cause was first seen."""
-        with self.observer.pace.clocked():
-            self.observer.reader.catch_up()
-            if self.chart.epochs:
-                self.observer.register.settle()
-            for finding in conclude(self.chart, self.limits, {}):
-                self.seen.setdefault(finding.code, self.chart.step)
-                if self.chart.step <= 1 and not self._shown and finding.severity == "critical":
-                    self._shown = True
-                    self._show(finding)
+        self.observer.reader.catch_up()
+        if self.chart.epochs:
+            self.observer.register.settle()
+        for finding in conclude(self.chart, self.limits, {}):
+            self.seen.setdefault(finding.code, self.chart.step)
+            if self.chart.step <= 1 and not self._shown and finding.severity == "critical":
+                self._shown = True
+                self._show(finding)
 
     def _show(self, finding: Finding) -> None:
         if not self.quiet:

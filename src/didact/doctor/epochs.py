@@ -2,10 +2,11 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,19 @@ from didact.doctor.inputs import Inputs, answer_of, shaped_as
 from didact.doctor.mixture import mixed, weights_of
 from didact.doctor.pace import Pace
 from didact.doctor.passes import Pass, Tally, lax_modules, right_answers, that_count
-from didact.doctor.rows import Register, thin
+from didact.doctor.rows import Register, thin, together
 from didact.doctor.taps import LossCall
 from didact.doctor.untouched import untouched
 
 FEWEST = 20  # different rows that make a validation
 BRIEF = 5  # updates that are an epoch where all rows are in each of them, and each is validated
 UNSCORED = 200  # batches of a validation whose answers wait to be compared
+MOST = 64  # losses of a validation that wait to be read together
+LARGE = 1_000_000  # numbers in them, beyond which they are read at once
 ROWS = 5000  # of a validation that are compared with those trained on
 KEEP = 5_000_000  # numbers of a batch that is kept to be scored again
+
+Score = tuple[LossCall, Tensor, Tensor]  # a loss without a graph, what it was given, and its targets
 
 
 class Epochs:
@@ -42,6 +47,9 @@ class Epochs:
         self.first: tuple[nn.Module, Inputs, LossCall] | None = None
         self.unscored: list[Tensor] = []  # answers of a validation, until they are compared
         self.asked: list[tuple[Tensor, list[bool]]] = []  # its rows, and which were trained on
+        self.scores: list[Score] = []  # which wait to be read together
+        self.scored_like: tuple[Any, ...] | None = None  # what those have in common with one that was read
+        self.judged = False  # whether its answers were right or wrong
         self.of_some: tuple[Tensor, Tensor, Tensor] | None = None  # answers under a mask, right ones, labels
         self.kept: tuple[nn.Module, Inputs, LossCall] | None = None  # the same, while it can be scored
 
@@ -62,19 +70,27 @@ class Epochs:
         if x is not None and any(x.data_ptr() == answer.data_ptr() for answer in self.unscored):
             x = None  # what another part made of the rows
         closely = at.phases < 2 or self.pace.affordable()
-        with self.pace.clocked():
-            if closely or at.passes < 3:
-                lax = lax_modules(model)
-                at.lax += bool(lax)
-                at.where = at.where or ((lax[0] or one.name) if lax else "")
+        if closely or at.passes < 3:
+            self._note_modes(model, one.name)
             if closely and x is not None and x.dim() > 1:
-                if at.rows < ROWS and (identity := one.inputs.identity(self.register.given_away)) is not None:
-                    self._note_rows(x, self.register.validate(x, identity))
-                if (measured := one.inputs.numbers_of_rows) is not None:
-                    self.register.moments(measured, training=False)
+                self._look_into(one.inputs, x)
         at.rows += len(x) if x is not None else 0
         few = len(self.unscored) < UNSCORED and (len(self.unscored) + 1) * one.answer.numel() < KEEP
         self.unscored = [*self.unscored, one.answer] if few else [one.answer]
+
+    def _note_modes(self, model: nn.Module, name: str) -> None:
+        """Whether dropout or batch norm is in training mode."""
+        if lax := lax_modules(model):
+            self.validation.lax += 1
+            self.validation.where = self.validation.where or lax[0] or name
+
+    def _look_into(self, inputs: Inputs, x: Tensor) -> None:
+        """The rows of a batch, and what they measure."""
+        few = self.validation.rows < ROWS
+        if few and (identity := inputs.identity(self.register.given_away)) is not None:
+            self._note_rows(x, self.register.validate(x, identity))
+        if (measured := inputs.numbers_of_rows) is not None:
+            self.register.moments(measured, training=False)
 
     def _note_rows(self, x: Tensor, known: list[bool]) -> None:
         """Rows of the first validation wait for what they should be answered."""
@@ -93,37 +109,62 @@ class Epochs:
             self.register.validated(rows[fresh], targets.cpu()[fresh])
 
     def scored(self, call: LossCall) -> None:
-        """A loss without a graph."""
-        rows = call.given.shape[0] if call.given.dim() else 1
-        mean = float(call.value) / (rows if call.reduction == "sum" else 1)
-        self.validation.add_kind(call.kind, mean, rows)
-        given, self.unscored = self.unscored, []
-        with self.pace.clocked():
-            right = right_answers(call.given, call.target)
-            if right:
-                counts = that_count(right[0], call.target, call.ignored)
-                self.validation.add_answers(right[0][counts], right[1][counts])
-            else:
-                self.unscored = given
-            if self.validation.phases < 2 or self.pace.affordable():
-                self.register.labels(call.target, training=False)
-            self._keep_rows(call.target)
+        """A loss without a graph.
+
+        From the second validation on, those that are like the one before wait for each other: to read many
+        costs little more than to read one.
+        """
+        kind = _kind_of(call)
+        if kind and self.validation.phases and kind == self.scored_like:
+            self.scores.append((call, call.given.clone(), call.target.clone()))
+            if len(self.scores) * call.given.numel() > LARGE or len(self.scores) == MOST:
+                self.read_scores()
+        else:
+            self.read_scores()
+            self.judged = self._read_scores([(call, call.given, call.target)])
+            self.scored_like = kind
+        if self.judged:
+            self.unscored = []
+
+    def read_scores(self) -> None:
+        """Read the losses that wait."""
+        scores, self.scores = self.scores, []
+        if scores:
+            self._read_scores(scores)
+
+    def _read_scores(self, scores: Sequence[Score]) -> bool:
+        """Losses of one kind; whether their answers are right or wrong."""
+        calls = [call for call, _, _ in scores]
+        values = torch.stack([call.value.reshape(()) for call in calls]).tolist()
+        for call, value in zip(calls, values, strict=True):
+            rows = call.given.shape[0] if call.given.dim() else 1
+            self.validation.add_kind(call.kind, value / (rows if call.reduction == "sum" else 1), rows)
+        unscored, self.unscored = self.unscored, []  # what we compare ourselves is heard too
+        given, target = together([each for _, each, _ in scores]), together([each for _, _, each in scores])
+        right = right_answers(given, target)
+        if right:
+            counts = that_count(right[0], target, calls[0].ignored)
+            self.validation.add_answers(right[0][counts], right[1][counts])
+        if self.validation.phases < 2 or self.pace.affordable():
+            self.register.labels(target, training=False)
+        self._keep_rows(target)
+        self.unscored = unscored
+        return right is not None
 
     def compared(self, one: Tensor, other: Tensor) -> None:
         """Two tensors of one shape, of which one may hold the answers and the other what they should be."""
         waiting, self.unscored = self.unscored, []  # what we compare ourselves is heard too
         if not waiting or not self.validation.passes:
             return
-        with self.pace.clocked():
-            given = waiting[-1] if len(waiting) == 1 or not _all_of(waiting, one) else torch.cat(waiting)
-            for answers, truth in ((one, other), (other, one)):
-                right = _said_so(answers, truth, given)
-                if right is not None and right[0].shape[:1] < given.shape[:1]:
-                    self.of_some = *right, truth
-                    break
-                if right is not None:
-                    self._count(*right, truth)
-                    return
+        given = waiting[-1] if len(waiting) == 1 or not _all_of(waiting, one) else torch.cat(waiting)
+        for answers, truth in ((one, other), (other, one)):
+            right = _said_so(answers, truth, given)
+            if right is not None and right[0].shape[:1] < given.shape[:1]:
+                self.of_some = *right, truth
+                break
+            if right is not None:
+                self._count(*right, truth)
+                return
         self.unscored = waiting
 
     def _count(self, answers: Tensor, correct: Tensor, truth: Tensor) -> None:
@@ -145,6 +186,7 @@ class Epochs:
         In a game of two networks, or where a model supplies others, every update has such passes.
         """
         self._count_some()
+        self.read_scores()
         at = self.validation
         if not at.passes:
             return
@@ -170,7 +212,7 @@ class Epochs:
 
     def _forget(self) -> None:
         self.validation = Tally(phases=self.validation.phases)
-        self.updates, self.unscored, self.asked = 0, [], []
+        self.updates, self.unscored, self.asked, self.scored_like = 0, [], [], None
         self.register.begin_phase()
 
     def _compare_rows(self, told: bool) -> None:
@@ -205,6 +247,7 @@ class Epochs:
     def close(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
         """An epoch is over: the loop says so with its metrics, or a validation ended where it never does."""
         self._count_some()
+        self.read_scores()
         if self.validation.passes:
             self._end_validation(told=bool(val))
         at, tally = self.validation, self.training
@@ -246,12 +289,21 @@ class Epochs:
             return
         model, inputs, call = self.kept
         try:
-            with self.pace.clocked(), untouched(), torch.no_grad():
+            with untouched(), torch.no_grad():
                 twin = copy.deepcopy(model)
                 epoch.in_eval = _score(twin.eval(), inputs, call)
                 epoch.in_train = _score(twin.train(), inputs, call)
         except (RuntimeError, ValueError, TypeError, AttributeError):  # it cannot be copied or asked alone
             self.kept = None
+
+
+def _kind_of(call: LossCall) -> tuple[Any, ...] | None:
+    """What losses have in common that can be read together; None where a loss stands alone."""
+    given, target = call.given, call.target
+    if not (given.dim() and target.dim()):
+        return None
+    shapes = given.shape[1:], target.shape[1:], given.dtype, target.dtype, given.device, target.device
+    return call.kind, call.reduction, call.ignored, *shapes
 
 
 def _of_scores(call: LossCall, answer: Tensor) -> LossCall:

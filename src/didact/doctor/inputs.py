@@ -21,23 +21,31 @@ class Inputs:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
+    def everything(self) -> list[Tensor]:
+        """All tensors, also inside mappings and tuples."""
+        return tensors_in((*self.args, *self.kwargs.values()))
+
+    @cached_property
     def tensor(self) -> Tensor | None:
-        """The first tensor of at least one axis, also inside a mapping or a tuple."""
-        return next((v for v in tensors_in((*self.args, *self.kwargs.values())) if v.dim()), None)
+        """The first tensor of at least one axis."""
+        return next((v for v in self.everything if v.dim()), None)
 
     @cached_property
     def parts(self) -> list[Tensor]:
         """Every tensor that has as many rows as that one."""
-        mine, everything = self.tensor, tensors_in((*self.args, *self.kwargs.values()))
-        return [v for v in everything if mine is not None and v.dim() and len(v) == len(mine)]
+        mine = self.tensor
+        return [v for v in self.everything if mine is not None and v.dim() and len(v) == len(mine)]
 
     @cached_property
     def rows(self) -> Tensor | None:
         """One row for each example: a table of several parts, or users and items, side by side."""
-        mine, parts = self.tensor, self.parts
+        mine = self.tensor
+        if mine is None or len(self.everything) < 2:
+            return mine
         if self.bags is not None:
             return self.bags
-        if mine is None or len(parts) < 2 or mine.dim() > 2:
+        parts = self.parts
+        if len(parts) < 2 or mine.dim() > 2:
             return mine
         if mine.dim() == 1:
             others = [v for v in parts if v.shape == mine.shape]
@@ -51,14 +59,15 @@ class Inputs:
     @cached_property
     def bags(self) -> Tensor | None:
         """Words of all rows in one line, told apart by where each begins (``nn.EmbeddingBag``), as (B, T)."""
-        words, everything = self.tensor, tensors_in((*self.args, *self.kwargs.values()))
+        words = self.tensor
         if words is None or words.dim() != 1 or words.is_floating_point():
             return None
-        for other in everything:
+        for other in self.everything:
             if other is words or other.dim() != 1 or other.is_floating_point() or len(other) < 2:
                 continue
             begins = other.tolist()
-            if begins[-1] == len(words) and not any(len(v) == len(begins) for v in everything if v.dim() > 1):
+            many = [v for v in self.everything if v.dim() > 1]
+            if begins[-1] == len(words) and not any(len(v) == len(begins) for v in many):
                 begins.pop()  # an end for the last as well
             in_order = begins[0] == 0 and all(a <= b for a, b in pairwise([*begins, len(words)]))
             if in_order and len(begins) < len(words):
@@ -103,20 +112,19 @@ class Inputs:
 
     def _beside(self, mine: Tensor) -> list[Tensor]:
         """Other parts that have as many rows."""
-        everything = tensors_in((*self.args, *self.kwargs.values()))
-        return [v for v in everything if v is not mine and v.dim() > 1 and len(v) == len(mine)]
+        return [v for v in self.everything if v is not mine and v.dim() > 1 and len(v) == len(mine)]
 
     def apart(self) -> "Inputs":
         """The same call with copies of its tensors: the loop may write over them."""
         copy = self
-        for each in tensors_in((*self.args, *self.kwargs.values())):
+        for each in self.everything:
             copy = copy.having(each.detach().clone(), each)
         return copy
 
     @property
     def numbers(self) -> int:
         """How many there are in its tensors."""
-        return sum(each.numel() for each in tensors_in((*self.args, *self.kwargs.values())))
+        return sum(each.numel() for each in self.everything)
 
     def having(self, other: Tensor, place: Tensor | None = None) -> "Inputs":
         """The same call with another tensor in its place, or in that of one of the others."""
@@ -137,7 +145,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     """All tensors of a value, also inside mappings, lists and tuples; not sparse ones."""
     if isinstance(value, Tensor):
         return [value] if value.layout is torch.strided else []  # a sparse one is a graph, and no rows
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    parts = value if isinstance(value, list | tuple) else value.values() if isinstance(value, Mapping) else ()
     return [tensor for part in parts for tensor in tensors_in(part)]
 
 

@@ -243,8 +243,7 @@ class Observer:
             self.movement.meet(optimizer)
             self.gliding = None
         if not self.quiet:
-            with self.pace.clocked():
-                self.guard(self._look, optimizer)
+            self.guard(self._look, optimizer)
         self._note_loss(optimizer)
 
     def _look(self, optimizer: Optimizer) -> None:
@@ -315,8 +314,7 @@ class Observer:
             self.finish()
             return
         if not self.quiet:
-            with self.pace.clocked():
-                self.guard(self.movement.updates, optimizer)
+            self.guard(self.movement.updates, optimizer)
         if not self.stepped:
             self.before, self.ended = self.ended, perf_counter()
         self.stepped = True
@@ -329,11 +327,9 @@ class Observer:
             between = max(self.begun - self.before, 0.0)
             chart.waits.append((chart.step, min(self.waited or between, between)))
         if self.quiet:
-            self.pace.glided()
             self.update.clear()
         else:
-            with self.pace.clocked():
-                self.guard(self._read_update)
+            self.guard(self._read_update)
             self.reader.batches.used()
             self.movement.forget()
             self.update = Update()
@@ -392,7 +388,7 @@ class Observer:
         if not 1 <= len(training) <= 2:
             return
         one = training[0]
-        with self._apart(), self.pace.clocked():
+        with self._apart():
             targets, x = self.reader.targets(update, one), one.inputs.tensor
             if x is not None and targets is not None:
                 self.register.looks_into([x, *one.inputs.parts[1:]], targets)

@@ -1,22 +1,22 @@
 """How often to look, so that watching stays within a share of the run's time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 
 DENSE = 50  # steps in which looks are certain, whatever they cost:
 READ = 100  # updates whose rows are all noted
 FIRST, EVERY = 8, 10  # at all of the first, then at every tenth
 LATER = 1.4  # times as many updates as at the last look after those: another, whatever it costs
-QUIET = 3e-5  # seconds, about, that an update costs at which nobody looks
 SURPRISES, LOOKS = 3, 12  # how often a loss that jumps is looked into, and how long
 
 
 class Pace:
-    """Keeps the time spent on looking below ``budget`` of the time that has passed.
+    """Keeps the time spent on watching below ``budget`` of the time that has passed.
 
     Args:
         budget: Share of the run's wall time, 0.03 by default.
+
+    Attributes:
+        spent: Seconds so far.
     """
 
     def __init__(self, budget: float):
@@ -26,10 +26,6 @@ class Pace:
         self.owed = 0  # looks that are due whatever they cost: something has happened
         self.later = float(DENSE)
         self.usual, self.high, self.surprises = 0.0, 0, 0
-
-    def glided(self) -> None:
-        """Nobody looked at an update; it was heard all the same."""
-        self.spent += QUIET
 
     def due(self, step: int) -> bool:
         """Whether to look closely at this step."""
@@ -53,12 +49,3 @@ class Pace:
     def affordable(self) -> bool:
         """Whether less than the budget has been spent so far."""
         return self.spent < self.budget * (perf_counter() - self.started)
-
-    @contextmanager
-    def clocked(self) -> Iterator[None]:
-        """Count the time inside as spent."""
-        begun = perf_counter()
-        try:
-            yield
-        finally:
-            self.spent += perf_counter() - begun

@@ -14,7 +14,7 @@ from didact.doctor.epochs import Epochs
 from didact.doctor.inputs import Inputs, places_of
 from didact.doctor.pairing import CLASSES
 from didact.doctor.passes import Pass, Tally, right_answers, targets_in, that_count
-from didact.doctor.rows import Register, fingerprints
+from didact.doctor.rows import Register, fingerprints, together
 from didact.doctor.taps import LossCall
 from didact.doctor.update import Update
 
@@ -128,7 +128,7 @@ class Reader:
         batches, self.waiting = self.waiting, []
         if not batches:
             return
-        prints = iter(fingerprints(_together([batch.identity for batch in batches])))
+        prints = iter(fingerprints(together([batch.identity for batch in batches])))
         for batch in batches:
             self.register.train(batch.x, batch.targets, list(islice(prints, len(batch.identity))))
             if batch.targets is not None:
@@ -139,7 +139,7 @@ class Reader:
         pairs = [(b.answers, b.targets) for b in batches if b.answers is not None and b.targets is not None]
         if not pairs:
             return
-        given, targets = (_together(part) for part in zip(*pairs, strict=True))
+        given, targets = (together(part) for part in zip(*pairs, strict=True))
         right = right_answers(given, targets)
         if right is None:
             return
@@ -219,7 +219,3 @@ def agree(calls: Sequence[LossCall]) -> bool:
     place = last.kind, last.given.data_ptr(), last.target.shape
     alike = [c.target for c in calls if (c.kind, c.given.data_ptr(), c.target.shape) == place]
     return all(torch.equal(target, last.target) for target in alike)
-
-
-def _together(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))

@@ -49,6 +49,11 @@ def _multipliers(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(2**63, size=count, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
+def together(tensors: Sequence[Tensor]) -> Tensor:
+    """One after the other."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
 def thin(rows: Tensor) -> Tensor:
     """At most a thousand evenly chosen features of each row, (B, F), as float32 on the CPU."""
     flat = rows.detach().reshape(len(rows), -1)
