@@ -187,10 +187,10 @@ def test_what_watching_costs_is_counted_once(monkeypatch: pytest.MonkeyPatch):
     ticks = itertools.count()
     monkeypatch.setattr("didact.doctor.doctor.perf_counter", lambda: float(next(ticks)))
     doctor = Doctor()
-    doctor._try(lambda: doctor._try(lambda: None))  # from 0 to 2
-    assert doctor.observer.pace.spent == 2
-    doctor._try(lambda: [][0])  # from 3 to 4
+    doctor._try(lambda: [doctor._try(lambda: None), doctor._try(lambda: None)])  # from 0 to 3
     assert doctor.observer.pace.spent == 3
+    doctor._try(lambda: [][0])  # from 4 to 5
+    assert doctor.observer.pace.spent == 4
     assert len(doctor.chart.errors) == 1
 
 

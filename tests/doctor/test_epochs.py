@@ -302,3 +302,26 @@ def test_losses_that_wait_are_read_as_one_by_one(reduction: str, monkeypatch: py
     assert doctor.chart.errors == []
     kept = [32, 32]  # which is scored in both modes after an epoch
     assert sizes[:14] == [32, 32, 32, 16, 0, *kept, 32, 0, 80, *kept, 32, 0]
+
+
+def test_losses_that_wait_are_forgotten_with_their_validation() -> None:
+    """A validation after each update: every fifth ends an epoch, and tells its own losses alone."""
+    torch.manual_seed(0)
+    x, y, model = X[:, 0], CLASSES[:, 0], nn.Linear(4, 3)
+    optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss()
+    expected: dict[int, float] = {}
+    with didact.watch(model, optimizer, quiet=True, budget=0.0) as doctor:
+        for at in torch.arange(TRAINED).repeat(4).split(32):
+            optimizer.zero_grad()
+            loss_fn(model(x[at]), y[at]).backward()
+            optimizer.step()
+            with torch.no_grad():
+                held = torch.arange(TRAINED, ROWS).split(32)
+                losses = [float(loss_fn(model(x[rows]), y[rows])) for rows in held]
+            expected[len(expected) + 1] = sum(losses) / len(losses)
+    often = doctor.chart.epochs[3:]  # until it is plain that there is one after each update
+    assert len(often) > 2
+    assert all(b.step - a.step == BRIEF for a, b in pairwise(often[:-1]))
+    assert np.allclose(
+        [epoch.val_loss for epoch in often], [expected[epoch.step] for epoch in often], rtol=1e-6
+    )

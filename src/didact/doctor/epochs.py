@@ -186,7 +186,6 @@ class Epochs:
         In a game of two networks, or where a model supplies others, every update has such passes.
         """
         self._count_some()
-        self.read_scores()
         at = self.validation
         if not at.passes:
             return
@@ -212,7 +211,8 @@ class Epochs:
 
     def _forget(self) -> None:
         self.validation = Tally(phases=self.validation.phases)
-        self.updates, self.unscored, self.asked, self.scored_like = 0, [], [], None
+        self.updates, self.unscored, self.asked = 0, [], []
+        self.scores, self.scored_like = [], None
         self.register.begin_phase()
 
     def _compare_rows(self, told: bool) -> None:
