@@ -22,21 +22,27 @@ KNOBS = {"epochs": 24, "batch_size": 8, "dropout": 0.2, "ema": 0.9, "checkpoint_
 KILLS = 4
 
 
-def killed(work, directory, seconds):
-    """Let another process do the work, and kill it so long after the run's directory is there."""
+def killed(work, directory, lines, seconds):
+    """Let another process do the work, and kill it so long after that many lines of metrics are written."""
     child = os.fork()
     if child == 0:  # leaves by os._exit, whatever happens: it must not go on with pytest
         try:
             work()
         finally:
             os._exit(0)
-    deadline = time.monotonic() + 20
-    while not (directory / "recipe.json").exists() and time.monotonic() < deadline:
+    deadline, metrics = time.monotonic() + 20, directory / "metrics.jsonl"
+    while time.monotonic() < deadline:
+        if (directory / "recipe.json").exists() and (not lines or written(metrics) >= lines):
+            break
         time.sleep(0.001)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)
+
+
+def written(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def check_files(directory):
@@ -59,11 +65,11 @@ def check_files(directory):
 def test_killed_at_random_moments(tmp_path, same_run):
     recipe = make_recipe("mlp", "iris", given=KNOBS)
     expected = fit_recipe(recipe, tmp_path / "whole")
-    length = expected.results["cost"]["seconds"]
+    length, lines = expected.results["cost"]["seconds"], written(tmp_path / "whole" / "metrics.jsonl")
     directory, moments, hits, steps = tmp_path / "run", random.Random(0), 0, [0]
     for number in range(KILLS):
         work = (lambda: fit_recipe(recipe, directory)) if number == 0 else (lambda: resume(directory))
-        hits += killed(work, directory, moments.uniform(0.2, 0.8) * length / KILLS)
+        hits += killed(work, directory, number * lines // KILLS, moments.uniform(0, 0.2) * length / KILLS)
         check_files(directory)
         if (directory / "state.safetensors").exists():
             steps.append(load_tree(directory / "state.safetensors")["position"]["step"])
