@@ -118,15 +118,15 @@ class Epochs:
         if kind and self.validation.phases and kind == self.scored_like:
             self.scores.append((call, call.given.clone(), call.target.clone()))
             if len(self.scores) * call.given.numel() > LARGE or len(self.scores) == MOST:
-                self.read_scores()
+                self._catch_up()
         else:
-            self.read_scores()
+            self._catch_up()
             self.judged = self._read_scores([(call, call.given, call.target)])
             self.scored_like = kind
         if self.judged:
             self.unscored = []
 
-    def read_scores(self) -> None:
+    def _catch_up(self) -> None:
         """Read the losses that wait."""
         scores, self.scores = self.scores, []
         if scores:
@@ -247,7 +247,7 @@ class Epochs:
     def close(self, train: Mapping[str, float], val: Mapping[str, float]) -> None:
         """An epoch is over: the loop says so with its metrics, or a validation ended where it never does."""
         self._count_some()
-        self.read_scores()
+        self._catch_up()
         if self.validation.passes:
             self._end_validation(told=bool(val))
         at, tally = self.validation, self.training
