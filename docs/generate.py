@@ -353,13 +353,22 @@ def judged() -> str:
 
 def unseen() -> str:
     """What it found on tasks that no rule was made on: at first sight, and since."""
+    return _by_entry("doctor_unseen")
+
+
+def programs() -> str:
+    """The same of programs."""
+    return _by_entry("doctor_programs")
+
+
+def _by_entry(name: str) -> str:
     rows = [
         (
-            name,
+            when,
             f"{entry['total']['faulty']} and {entry['total']['healthy']}",
             *(f"{entry['shares'][key]:.1%}" for key in ("flagged", "first", "first three", "false alarms")),
         )
-        for name, entry in _result("doctor_unseen").items()
+        for when, entry in _result(name).items()
     ]
     return table(("", "spoiled and healthy", "flagged", "cause first", "first three", "false alarms"), rows)
 
@@ -423,7 +432,7 @@ def _result(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-FINDINGS = (experiments, causes, cases, judged, unseen, left_out, fixed, overhead, others)
+FINDINGS = (experiments, causes, cases, judged, unseen, programs, left_out, fixed, overhead, others)
 PAGES = (*CATALOGUE, knobs, task_knobs, bars, tasks, embedded, commands, syllabus, covered, api, *FINDINGS)
 GENERATED: dict[str, Callable[[], str]] = {page.__name__: page for page in PAGES}
 

@@ -11,6 +11,7 @@ from didact.doctor.chart import Chart
 from didact.doctor.operations import kind_of
 
 MANY = 10  # losses in a row whose graphs are all there still
+MOST_NODES = 2000  # of a graph that are looked at
 MARK = "didact"
 PLAIN = ("Div", "Mul", "Neg", "Add", "Sub", "Clamp", "ClampMin", "ClampMax")  # of one loss and a number
 
@@ -36,6 +37,18 @@ class Graphs:
         for node in scaled(loss.grad_fn):
             node.metadata[MARK] = mark
         self.marks.append(weakref.ref(mark))
+
+
+def leaves_of(tensor: Tensor) -> set[int]:
+    """What a tensor was made of and can learn: the ids of the leaves of its graph."""
+    found, seen, waiting = set(), set(), [tensor.grad_fn]
+    while waiting and len(seen) < MOST_NODES:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            found.add(id(getattr(node, "variable", None)))
+            waiting += [before for before, _ in node.next_functions]
+    return found - {id(None)}
 
 
 def scaled(node: Any) -> Iterator[Any]:

@@ -19,15 +19,17 @@ KINDS: dict[str, tuple[type[nn.Module], ...]] = {
     "recurrent": (nn.RNNBase, nn.RNNCellBase),
     "linear": (nn.Linear, nn.Bilinear, nn.MultiheadAttention),
 }
+DRAWN = 32  # numbers of a matrix whose largest lies near the bound that they are drawn within
 SETTINGS = ("momentum", "betas", "eps", "weight_decay", "alpha", "nesterov", "dampening")
 
 
-def describe(
-    chart: Chart, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]
-) -> list[nn.Parameter]:
-    """Write the weights, modules and settings into the chart; returns the parameters in the same order."""
-    held = {id(p) for p in parameters_of(optimizers)}
-    found: dict[int, nn.Parameter] = {}
+def describe(chart: Chart, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]) -> list[Tensor]:
+    """Write the weights, modules and settings into the chart; returns the parameters in the same order.
+
+    Where there are no models, the weights are what the optimizers move: a network can be written with tensors alone.
+    """
+    held = {id(p): p for p in parameters_of(optimizers)}
+    found: dict[int, Tensor] = {}
     chart.weights.clear()
     for prefix, model in models.items():
         for owner, module in model.named_modules():
@@ -38,6 +40,9 @@ def describe(
                     found[id(parameter)] = parameter
                     full = ".".join(part for part in (prefix, owner, name) if part)
                     chart.weights.append(weigh(full, kind_of(module), parameter, id(parameter) in held))
+    for number, tensor in enumerate(held.values() if not models else ()):
+        found[id(tensor)] = tensor
+        chart.weights.append(weigh(f"tensor {number}", "other", tensor, in_optimizer=True))
     _count_modules(chart, models.values())
     chart.settings = [settings_of(optimizer) for optimizer in optimizers]
     return list(found.values())
@@ -72,6 +77,20 @@ def weigh(name: str, kind: str, parameter: Tensor, in_optimizer: bool) -> Weight
         trainable=parameter.requires_grad,
         in_optimizer=in_optimizer,
     )
+
+
+@torch.no_grad()
+def as_drawn(model: nn.Module) -> bool:
+    """Whether its matrices are still those that torch draws for a new layer: nothing has trained it."""
+    known = []
+    for module in model.modules():
+        kind = kind_of(module)
+        for parameter in module.parameters(recurse=False):
+            if parameter.dim() > 1 and parameter.numel() >= DRAWN and kind in ("linear", "conv", "recurrent"):
+                rows = module.hidden_size if kind == "recurrent" else parameter[0].numel()
+                furthest, bound = float(parameter.abs().max()), 1 / math.sqrt(rows)
+                known.append(0.9 * bound < furthest <= (1 + 1e-6) * bound)
+    return bool(known) and all(known)
 
 
 def settings_of(optimizer: Optimizer) -> dict[str, Any]:

@@ -33,7 +33,9 @@ from didact.doctor.as_python import Stop
 from didact.doctor.doctor import ALSO, CHECKPOINTS, Doctor, unwrapped
 from didact.doctor.elsewhere import Elsewhere, worth_watching
 from didact.doctor.finding import Report
+from didact.doctor.graphs import leaves_of
 from didact.doctor.hooks import Hook, transformed
+from didact.doctor.newborn import as_drawn
 from didact.doctor.taps import wrap
 
 ANEW = 20  # updates after which another model with another optimizer is a training of its own
@@ -279,7 +281,7 @@ class Observation(AbstractContextManager["Observation"]):
         elif len(observer.models) < MOST_MODELS:
             name = self._admit(root, holders)
             self.doubtful += [name] if doubtful else []
-        self.known = self._all_known()
+        self.known = bool(observer.chart.step) and self._all_known()  # before, some may be left out
         if root is module:  # its own hooks are too late for this call
             observer.pass_begins(module, args, {})
 
@@ -327,6 +329,7 @@ class Observation(AbstractContextManager["Observation"]):
             return
         self.settled.add(optimizer)
         self._drop_doubtful()
+        self.known = self._all_known()
         observer = self.doctor.observer
         mine = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
         inside = [
@@ -339,15 +342,35 @@ class Observation(AbstractContextManager["Observation"]):
             self._put_into(parent, inside)
 
     def _drop_doubtful(self) -> None:
-        """Models that no optimizer moves were called: they are of interest only where there is no other."""
-        names, self.doubtful = self.doubtful, []
+        """Models that no optimizer moves were called: they are of interest only where there is no other.
+
+        Or where they are new, a link in a chain, and a gradient has come to them: then they were to learn.
+        """
         observer = self.doctor.observer
+        out = {name for name in self.doubtful if self._left_out(name)}
+        names, self.doubtful = [name for name in self.doubtful if name not in out], []
         if names and set(observer.models) - set(names):
             for name in names:
                 self._forget(name)
             if len(observer.models) == 1 and not observer.chart.step:
                 self._rename(next(iter(observer.models)), "")
             observer.admit({}, [])
+
+    def _left_out(self, name: str) -> bool:
+        """Whether a model would learn if an optimizer had it, and has not learned before."""
+        observer = self.doctor.observer
+        model = observer.models[name]
+        felt = [
+            p for p in model.parameters() if p.requires_grad and p.grad is not None and bool(p.grad.any())
+        ]
+        if not felt or not as_drawn(model):
+            return False
+        own = {id(p) for p in model.parameters()}
+        given = {one: [leaves_of(v) for v in one.inputs.everything] for one in observer.update.passes}
+        return any(
+            any(leaves - own if one.name == name else leaves & own for leaves in parts)
+            for one, parts in given.items()
+        )
 
     def _put_into(self, parent: nn.Module, names: Sequence[str]) -> None:
         """A model that is never called itself: its parts are, and what it does not call counts too."""

@@ -58,7 +58,7 @@ class Observer:
         self.entries: dict[str, nn.Module] = {}  # whose calls are passes: the models, or their parts
         self.optimizers: list[Optimizer] = []
         self.place: dict[int, int] = {}  # of an optimizer among them, by its id
-        self.parameters: list[nn.Parameter] = []
+        self.parameters: list[Tensor] = []
         self.register = Register(chart.rows)
         self.activity, self.movement = Activity(chart), Movement(chart)
         self.epochs = Epochs(chart, self.register, pace)
@@ -238,10 +238,13 @@ class Observer:
         if self.busy:
             return
         if id(optimizer) not in self.movement.held:
-            self.place[id(optimizer)] = len(self.optimizers)
-            self.optimizers.append(optimizer)
-            self.movement.meet(optimizer)
-            self.gliding = None
+            if self.models:
+                self.place[id(optimizer)] = len(self.optimizers)
+                self.optimizers.append(optimizer)
+                self.movement.meet(optimizer)
+                self.gliding = None
+            else:
+                self.admit({}, [optimizer])
         if not self.quiet:
             self.guard(self._look, optimizer)
         self._note_loss(optimizer)
