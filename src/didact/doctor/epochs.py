@@ -46,6 +46,8 @@ class Epochs:
         self.updates = 0
         self.first: tuple[nn.Module, Inputs, LossCall] | None = None
         self.unscored: list[Tensor] = []  # answers of a validation, until they are compared
+        self.given: list[Tensor] = []  # what the last of its passes was given
+        self.firsts: set[str] = set()  # models that rows of training went into
         self.asked: list[tuple[Tensor, list[bool]]] = []  # its rows, and which were trained on
         self.scores: list[Score] = []  # which wait to be read together
         self.scored_like: tuple[Any, ...] | None = None  # what those have in common with one that was read
@@ -67,7 +69,8 @@ class Epochs:
         self._count_some()
         at, x = self.validation, one.inputs.rows
         at.passes += 1
-        if x is not None and any(x.data_ptr() == answer.data_ptr() for answer in self.unscored):
+        made = any(x.data_ptr() == answer.data_ptr() for answer in self.unscored) if x is not None else False
+        if made or (self.firsts and one.name not in self.firsts):
             x = None  # what another part made of the rows
         closely = at.phases < 2 or self.pace.affordable()
         if closely or at.passes < 3:
@@ -77,6 +80,7 @@ class Epochs:
         at.rows += len(x) if x is not None else 0
         few = len(self.unscored) < UNSCORED and (len(self.unscored) + 1) * one.answer.numel() < KEEP
         self.unscored = [*self.unscored, one.answer] if few else [one.answer]
+        self.given = [v.detach() for v in one.inputs.everything if v.data_ptr() != one.answer.data_ptr()]
 
     def _note_modes(self, model: nn.Module, name: str) -> None:
         """Whether dropout or batch norm is in training mode."""
@@ -112,8 +116,10 @@ class Epochs:
         """A loss without a graph.
 
         From the second validation on, those that are like the one before wait for each other: to read many
-        costs little more than to read one.
+        costs little more than to read one. What it would cost to leave the inputs as they are is a yardstick.
         """
+        if any(call.given.data_ptr() == given.data_ptr() for given in self.given):
+            return
         kind = _kind_of(call)
         if kind and self.validation.phases and kind == self.scored_like:
             self.scores.append((call, call.given.clone(), call.target.clone()))
@@ -211,7 +217,7 @@ class Epochs:
 
     def _forget(self) -> None:
         self.validation = Tally(phases=self.validation.phases)
-        self.updates, self.unscored, self.asked = 0, [], []
+        self.updates, self.unscored, self.given, self.asked = 0, [], [], []
         self.scores, self.scored_like = [], None
         self.register.begin_phase()
 

@@ -26,7 +26,7 @@ SETTINGS = ("momentum", "betas", "eps", "weight_decay", "alpha", "nesterov", "da
 def describe(chart: Chart, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer]) -> list[Tensor]:
     """Write the weights, modules and settings into the chart; returns the parameters in the same order.
 
-    Where there are no models, the weights are what the optimizers move: a network can be written with tensors alone.
+    Where there are no models, the weights are what the optimizers move: a network of tensors alone.
     """
     held = {id(p): p for p in parameters_of(optimizers)}
     found: dict[int, Tensor] = {}
@@ -56,6 +56,11 @@ def parameters_of(optimizers: Iterable[Optimizer]) -> list[Tensor]:
 def kind_of(module: nn.Module) -> str:
     """What a module's weights serve."""
     return next((kind for kind, types in KINDS.items() if isinstance(module, types)), "other")
+
+
+def layers_with_weights(model: nn.Module) -> int:
+    """How many of its layers are maps with weights."""
+    return sum(kind_of(module) in ("linear", "conv", "recurrent") for module in model.modules())
 
 
 @torch.no_grad()
@@ -109,11 +114,11 @@ def _count_modules(chart: Chart, models: Iterable[nn.Module]) -> None:
     counts = {"batch_norm": 0, "dropout": 0, "recurrent": 0, "attention": 0, "weighty": 0}
     chart.dropout = 0.0
     for model in models:
+        counts["weighty"] += layers_with_weights(model)
         for module in model.modules():
             counts["batch_norm"] += isinstance(module, BATCH_NORMS)
             counts["recurrent"] += isinstance(module, nn.RNNBase | nn.RNNCellBase)
             counts["attention"] += isinstance(module, nn.MultiheadAttention)
-            counts["weighty"] += kind_of(module) in ("linear", "conv", "recurrent")
             if isinstance(module, DROPOUTS):
                 counts["dropout"] += module.p > 0
                 chart.dropout = max(chart.dropout, module.p)

@@ -270,18 +270,21 @@ class Observation(AbstractContextManager["Observation"]):
             return
         holders = [optimizer for optimizer in self._live() if own & _ids(optimizer)]
         doubtful = not holders
-        if doubtful and (not torch.is_grad_enabled() or not self._live() or observer.chart.step):
+        begun = observer.chart.step or observer.stepped
+        if doubtful and (not torch.is_grad_enabled() or not self._live() or begun):
             return
         if holders and self._is_another(own, holders):
             self._begin_anew()
             observer = self.doctor.observer
+        now = len(self.reports)  # an optimizer of a training before this one is met if it steps again
+        holders = [optimizer for optimizer in holders if self.born.get(optimizer, (now, 0))[0] == now]
         if _is_loss(root, args):
             observer.models[_new_name("loss", observer.models)] = root
             observer.admit({}, holders)
         elif len(observer.models) < MOST_MODELS:
             name = self._admit(root, holders)
             self.doubtful += [name] if doubtful else []
-        self.known = bool(observer.chart.step) and self._all_known()  # before, some may be left out
+        self.known = bool(begun) and self._all_known()  # before, some may be left out
         if root is module:  # its own hooks are too late for this call
             observer.pass_begins(module, args, {})
 

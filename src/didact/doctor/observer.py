@@ -23,7 +23,7 @@ from didact.doctor.graphs import Graphs
 from didact.doctor.hooks import Hook
 from didact.doctor.inputs import Inputs, answer_of
 from didact.doctor.movement import Movement
-from didact.doctor.newborn import describe, rate_of
+from didact.doctor.newborn import describe, layers_with_weights, rate_of
 from didact.doctor.objective import Objective
 from didact.doctor.operations import CUTTERS, Operations, producer
 from didact.doctor.pace import DENSE, READ, Pace
@@ -402,7 +402,7 @@ class Observer:
             shifted = self.chart.rows.shifted
             model = _plain(self.entries[one.name])
             found = probe(model, one.inputs, targets, call, shifted)
-            if one.name not in self.models:  # a part may well be one linear map
+            if one.name not in self.models or layers_with_weights(model) < 2:  # a part may be one linear map
                 for name in ("bend", "bend but for pools", "unreached"):
                     found.pop(name, None)
             self.chart.probes.update(found)

@@ -71,6 +71,7 @@ class Reader:
 
     def read(self, update: Update, passes: Sequence[Pass], close: bool) -> None:
         """Inputs, targets and answers of passes; ``close``: whatever that costs."""
+        self.epochs.firsts.update(one.name for one in passes[:1])
         if update.together:
             self._read_together(update, passes, close)
         else:

@@ -242,9 +242,9 @@ def never_used(case: Case) -> Finding | None:
 def constant(case: Case) -> Finding | None:
     """I01: all units of a layer started alike and still are."""
     layers = [w for w in _trained(case) if w.kind in (*WEIGHTY, "other") and w.shape[0] > 1]
-    last = max((w.order for w in layers), default=-1)
+    last = max(reversed(layers), key=lambda w: w.order, default=None)
     alike = [w for w in layers if w.still_twins and not _beside_another(w, layers)]
-    born = [w for w in layers if w.constant and w.order != last and not _beside_another(w, layers)]
+    born = [w for w in layers if w.constant and w is not last and not _beside_another(w, layers)]
     all_of_them = len(born) >= len(layers) - 1  # but for the last, which may well begin at zero
     alike = alike or (born if all_of_them or (len(born) > len(layers) / 2 - 1 and case.slow) else [])
     if not alike or not case.long_enough:
@@ -325,7 +325,11 @@ def first_loss(case: Case) -> Finding | None:
 
 
 def _gains(case: Case) -> list[tuple[Weight, float]]:
-    return [(w, w.std * math.sqrt(w.fan_in)) for w in _trained(case) if w.kind in WEIGHTY and w.fan_in > 1]
+    known = [(w, w.std * math.sqrt(w.fan_in)) for w in _trained(case) if w.kind in WEIGHTY and w.fan_in > 1]
+    if known or any(w.kind != "other" for w in case.chart.weights):
+        return known
+    tensors = [w for w in _trained(case) if not w.constant]  # alone, of which either axis may be the inputs
+    return [(w, w.std * math.sqrt(max(w.shape[-2:]))) for w in tensors]
 
 
 def _bare_gains(case: Case) -> list[tuple[Weight, float]]:
