@@ -325,3 +325,55 @@ def test_losses_that_wait_are_forgotten_with_their_validation() -> None:
     assert np.allclose(
         [epoch.val_loss for epoch in often], [expected[epoch.step] for epoch in often], rtol=1e-6
     )
+
+
+# What a validation is of
+
+
+def denoised(yardstick: bool) -> Doctor:
+    """Three epochs; a validation may also say what the noise itself would cost."""
+    torch.manual_seed(0)
+    clean = torch.randn(400, 8)
+    noisy = clean + torch.randn(400, 8)
+    model = nn.Linear(8, 8)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    with didact.watch(model, optimizer) as doctor:
+        for _ in range(3):
+            for rows in torch.arange(300).split(30):
+                optimizer.zero_grad()
+                F.mse_loss(model(noisy[rows]), clean[rows]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for rows in torch.arange(300, 400).split(50):
+                    F.mse_loss(model(x := noisy[rows]), clean[rows])
+                    if yardstick:
+                        F.mse_loss(x, clean[rows])
+    return doctor
+
+
+def test_what_the_inputs_would_cost_is_no_loss_of_a_validation() -> None:
+    with_one, without = denoised(True), denoised(False)
+    scored = [[e.val_loss for e in doctor.chart.epochs] for doctor in (with_one, without)]
+    assert scored[0] == scored[1]
+    assert len(scored[0]) == 3
+    assert np.isfinite(scored[0]).all()
+
+
+def test_rows_of_a_validation_are_those_of_the_model_that_training_rows_go_into() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(200, 6)
+    encoder, decoder = nn.Linear(6, 3), nn.Linear(3, 6)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 0.01)
+    with didact.watch([encoder, decoder], optimizer) as doctor:
+        for _ in range(3):
+            for rows in torch.arange(100).split(20):
+                code = 50 * encoder(x[rows])
+                optimizer.zero_grad()
+                F.mse_loss(decoder(code), x[rows]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                decoder(50 * encoder(x[100:150]))
+                decoder(50 * encoder(x[150:]))
+    assert {rows for name, (rows, *_) in doctor.chart.rows.moments.items() if "val" in name}
+    assert all(len(mean) == 6 for _, mean, _ in doctor.chart.rows.moments.values())
+    assert len(doctor.chart.rows.val) == 100

@@ -173,6 +173,7 @@ class Chart:
     """Everything that was observed. Plain numbers, arrays and names: it can be pickled."""
 
     weights: list[Weight] = field(default_factory=list)
+    late: bool = False  # the weights were first seen after an update
     strangers: int = 0  # tensors in an optimizer that are not the model's and get no gradient
     modules: dict[str, int] = field(default_factory=dict)  # kind -> how many: batch_norm, dropout ...
     dropout: float = 0.0  # the largest probability

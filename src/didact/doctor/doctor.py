@@ -80,6 +80,7 @@ class Doctor:
         self.fail_fast, self.quiet = fail_fast, quiet
         self.observer = Observer(self.chart, Pace(budget))
         self.observer.finished, self.observer.guard = self._finished, self._try
+        self.observer.moved = self._after_step
         self.seen: dict[str, int] = {}
         self._stack = ExitStack()
         self._shown = False
@@ -168,6 +169,7 @@ class Doctor:
             self.observer.try_by_heart()
 
     def _settle(self) -> None:
+        self.observer.hands_off()
         if self.observer.stepped:
             self.observer.finish()
         self.observer.reader.catch_up()
@@ -234,6 +236,14 @@ class Doctor:
     def _before_step(self, optimizer: Optimizer) -> None:
         self.observer.before_step(optimizer)
 
+    def _gradients(self) -> None:
+        """They are there, and no optimizer steps: the loop moves its weights itself."""
+        hands = self.observer.hands
+        if hands.optimizer is not None and not self.observer.busy:
+            if hands.optimizer is not self.observer.gliding:
+                self._before_step(hands.optimizer)
+            hands.waiting = True
+
     def _after_step(self, optimizer: Optimizer) -> None:
         self.observer.after_step(optimizer)
 
@@ -279,6 +289,7 @@ class _Guarded:
 
     def __init__(self, doctor: Doctor):
         guarded = functools.partial(functools.partial, doctor._try)
+        self._doctor = doctor
         observer = self._observer = doctor.observer
         self.heard_loss = guarded(observer.heard_loss)
         self.heard_backward = guarded(observer.heard_backward)
@@ -288,6 +299,10 @@ class _Guarded:
         self.heard_equal = guarded(observer.heard_equal)
         self.before_step = doctor._steps
         self.after_step = guarded(doctor._after_step)
+
+    def heard_gradients(self) -> None:
+        if self._observer.hands.optimizer is not None:
+            self._doctor._try(self._doctor._gradients)
 
     quiet = property(attrgetter("_observer.quiet"))  # asked at every loss
 

@@ -39,16 +39,19 @@ class Graphs:
         self.marks.append(weakref.ref(mark))
 
 
-def leaves_of(tensor: Tensor) -> set[int]:
-    """What a tensor was made of and can learn: the ids of the leaves of its graph."""
-    found, seen, waiting = set(), set(), [tensor.grad_fn]
+def leaves_of(tensor: Tensor) -> list[Tensor]:
+    """What a tensor was made of and can learn: the leaves of its graph."""
+    found: dict[int, Tensor] = {}
+    seen: set[Any] = set()
+    waiting: list[Any] = [tensor.grad_fn]
     while waiting and len(seen) < MOST_NODES:
         node = waiting.pop()
         if node is not None and node not in seen:
             seen.add(node)
-            found.add(id(getattr(node, "variable", None)))
+            leaf = getattr(node, "variable", None)
+            found |= {id(leaf): leaf} if isinstance(leaf, Tensor) else {}
             waiting += [before for before, _ in node.next_functions]
-    return found - {id(None)}
+    return list(found.values())
 
 
 def scaled(node: Any) -> Iterator[Any]:

@@ -19,7 +19,7 @@ KINDS: dict[str, tuple[type[nn.Module], ...]] = {
     "recurrent": (nn.RNNBase, nn.RNNCellBase),
     "linear": (nn.Linear, nn.Bilinear, nn.MultiheadAttention),
 }
-DRAWN = 32  # numbers of a matrix whose largest lies near the bound that they are drawn within
+DRAWN = 16  # numbers of a matrix whose largest lies near the bound that they are drawn within
 SETTINGS = ("momentum", "betas", "eps", "weight_decay", "alpha", "nesterov", "dampening")
 
 
@@ -94,7 +94,7 @@ def as_drawn(model: nn.Module) -> bool:
             if parameter.dim() > 1 and parameter.numel() >= DRAWN and kind in ("linear", "conv", "recurrent"):
                 rows = module.hidden_size if kind == "recurrent" else parameter[0].numel()
                 furthest, bound = float(parameter.abs().max()), 1 / math.sqrt(rows)
-                known.append(0.9 * bound < furthest <= (1 + 1e-6) * bound)
+                known.append(0.7 * bound < furthest <= (1 + 1e-6) * bound)
     return bool(known) and all(known)
 
 

@@ -1,6 +1,7 @@
 """Whatever trains in a process, found by what it calls: models, optimizers and the trainings they belong to.
 
     optimizer is built     ->  these parameters are trained: listen for whoever holds them
+    weights move by hand   ->  the same
     a module is called     ->  outermost, and it holds some of them: a model, watched from this very call on
     all of them are known  ->  stop listening; the rest of the run costs what ``watch`` costs
 
@@ -30,6 +31,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from didact.doctor.as_python import Stop
+from didact.doctor.by_hand import ByHand
 from didact.doctor.doctor import ALSO, CHECKPOINTS, Doctor, unwrapped
 from didact.doctor.elsewhere import Elsewhere, worth_watching
 from didact.doctor.finding import Report
@@ -232,7 +234,7 @@ class Observation(AbstractContextManager["Observation"]):
         """Parameters were given to an optimizer, mostly as it was built."""
         original(optimizer, *args, **kwargs)
         if optimizer not in self.born:
-            self.built += 1
+            self.built += not isinstance(optimizer, ByHand)
             self.born[optimizer] = len(self.reports), self.doctor.chart.step
             self.optimizers = [known for known in self.optimizers if known() is not None]
             self.optimizers.append(weakref.ref(optimizer))
@@ -369,7 +371,10 @@ class Observation(AbstractContextManager["Observation"]):
         if not felt or not as_drawn(model):
             return False
         own = {id(p) for p in model.parameters()}
-        given = {one: [leaves_of(v) for v in one.inputs.everything] for one in observer.update.passes}
+        given = {
+            one: [{id(leaf) for leaf in leaves_of(v)} for v in one.inputs.everything]
+            for one in observer.update.passes
+        }
         return any(
             any(leaves - own if one.name == name else leaves & own for leaves in parts)
             for one, parts in given.items()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from didact.doctor.activity import Activity
+from didact.doctor.by_hand import Hands
 from didact.doctor.by_heart import by_heart
 from didact.doctor.chart import Chart, Look
 from didact.doctor.epochs import Epochs
@@ -65,7 +66,7 @@ class Observer:
         self.rivals, self.graphs = Rivals(chart), Graphs(chart)
         self.objective = Objective(chart)
         self.reader = Reader(chart, self.register, self.epochs)
-        self.update = Update()
+        self.update, self.hands = Update(), Hands()
         self.close, self.reading, self.quiet, self.busy = True, True, False, False
         self.gliding: Optimizer | None = None
         self.begun = self.ended = self.before = 0.0  # first pass of this update; ends of the last two
@@ -75,6 +76,7 @@ class Observer:
         self.moded: dict[str, bool] = {}  # whether training and evaluation differ, by entry
         self.stepped = False  # an optimizer has, and the update is not written down yet
         self.finished: Callable[[], None] = lambda: None  # called when it is
+        self.moved: Callable[[Optimizer], None] = self.after_step  # called when the loop has done so by hand
         self.guard: Callable[..., Any] = lambda call, *args: call(*args)  # an error in it is kept apart
         self.next_look = DENSE
         self.asked = self.met = False  # the probes' questions were put; some pass was met
@@ -98,6 +100,7 @@ class Observer:
         self.optimizers += [o for o in optimizers if all(o is not known for known in self.optimizers)]
         self.place = {id(optimizer): k for k, optimizer in enumerate(self.optimizers)}
         seen = {id(p): weight for p, weight in zip(self.parameters, self.chart.weights, strict=True)}
+        self.chart.late |= self.hands.optimizer is not None and not self.parameters
         self.parameters = describe(self.chart, self.models, self.optimizers)
         for k, parameter in enumerate(self.parameters if self.chart.step else ()):
             if id(parameter) in seen:
@@ -122,6 +125,7 @@ class Observer:
 
     def pass_begins(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A model is called."""
+        self.hands_off()
         now = perf_counter()
         if self.stepped:
             self.finish()
@@ -210,8 +214,11 @@ class Observer:
         """A loss is about to be differentiated."""
         if self.busy:
             return
+        self.hands_off()
         if self.stepped:
             self.finish()
+        if not self.optimizers:
+            self.hands.look(loss)
         self.chart.backwards += 1
         self.update.backwards += 1
         if self.quiet and not loss.is_cpu:  # to read it would wait for the accelerator
@@ -232,6 +239,12 @@ class Observer:
             self._find_not_finite()
 
     # Updates
+
+    def hands_off(self) -> None:
+        """A pass or a backward begins: what the loop does to its weights by hand is done."""
+        if self.hands.waiting and self.hands.optimizer is not None and not self.busy:
+            self.hands.waiting = False
+            self.moved(self.hands.optimizer)
 
     def before_step(self, optimizer: Optimizer) -> None:
         """An optimizer is about to step: the gradients are complete."""

@@ -89,6 +89,9 @@ class Listener(Protocol):
     def heard_backward(self, loss: Tensor) -> None:
         """A loss is about to be differentiated."""
 
+    def heard_gradients(self) -> None:
+        """A loss was differentiated."""
+
     def heard_clipping(self, norm: Tensor, limit: float) -> None:
         """Gradients of this norm are about to be clipped."""
 
@@ -188,6 +191,7 @@ def _backward(
     if isinstance(tensors, Tensor) and tensors.numel() == 1:
         listener.heard_backward(tensors)
     original(tensors, *rest, **named)
+    listener.heard_gradients()
 
 
 def _clipping(

@@ -325,6 +325,8 @@ def first_loss(case: Case) -> Finding | None:
 
 
 def _gains(case: Case) -> list[tuple[Weight, float]]:
+    if case.chart.late:
+        return []
     known = [(w, w.std * math.sqrt(w.fan_in)) for w in _trained(case) if w.kind in WEIGHTY and w.fan_in > 1]
     if known or any(w.kind != "other" for w in case.chart.weights):
         return known
@@ -334,7 +336,7 @@ def _gains(case: Case) -> list[tuple[Weight, float]]:
 
 def _bare_gains(case: Case) -> list[tuple[Weight, float]]:
     """The same of matrices of the user's own modules, whose inputs may be either axis."""
-    wide = [w for w in _trained(case) if len(w.shape) == 2 and min(w.shape) > 1]
+    wide = [w for w in _trained(case) if len(w.shape) == 2 and min(w.shape) > 1 and not case.chart.late]
     bare = [(w, w.std * math.sqrt(min(w.shape))) for w in wide if w.kind == "other" and w.std > 1.5]
     return bare + [(w, 2 * w.std) for w in wide if w.kind == "embedding"]  # torch draws them from N(0, 1)
 

@@ -65,9 +65,9 @@ def _too_high(case: Case) -> Finding:
         "highest loss over the first": float(case.smooth.max() / case.first) if case.first else math.nan,
         "largest update over its weight": case.early_ratio,
         "healthy": f"below {case.at.large_update:g}",
-        "learning rate": rate,
+        **_told(rate),
     }
-    fix = f"lr={rate / 10:g}: a tenth of {rate:g}"
+    fix = _another(rate, 0.1, "a tenth of")
     return Finding("O01", "critical", evidence, fix=fix, picture=_curve(case))
 
 
@@ -80,9 +80,9 @@ def _thrown_game(case: Case) -> Finding | None:
         "largest update over its weight": case.early_ratio,
         "healthy": f"below {case.at.large_update:g}",
         "distance of two fakes over two real rows": case.spread,
-        "learning rate": rate,
+        **_told(rate),
     }
-    return Finding("O01", "critical", evidence, fix=f"lr={rate / 10:g}: a tenth of {rate:g}")
+    return Finding("O01", "critical", evidence, fix=_another(rate, 0.1, "a tenth of"))
 
 
 def rate_too_low(case: Case) -> Finding | None:
@@ -103,7 +103,7 @@ def rate_too_low(case: Case) -> Finding | None:
         "median update over its weight": case.ratio,
         "healthy": f"{small:g} to 0.01",
         "loss after 100 updates over the first": after / case.first,
-        "learning rate": rate,
+        **_told(rate),
     }
     factor = 10.0 ** max(1, round(math.log10(USUAL / max(case.ratio, 1e-9))))
     evidence["factor that would do"] = factor
@@ -111,7 +111,7 @@ def rate_too_low(case: Case) -> Finding | None:
         "O02",
         "critical",
         evidence,
-        fix=f"lr={rate * factor:g}: {factor:g} times {rate:g}",
+        fix=_another(rate, factor, f"{factor:g} times"),
         picture=_curve(case),
     )
 
@@ -142,9 +142,9 @@ def on_its_way(case: Case) -> Finding | None:
         "median update over its weight": case.ratio,
         "fall of the loss in the last third of the way over the third before": slopes[1] / slopes[0],
         "left of ignorance": case.left,
-        "learning rate": rate,
+        **_told(rate),
     }
-    fix = f"train longer, or lr={10 * rate:g}: ten times {rate:g}"
+    fix = f"train longer, or {_another(rate, 10, 'ten times')}"
     return Finding("O02", "warning", evidence, fix=fix, picture=_curve(case))
 
 
@@ -155,10 +155,10 @@ def _standing_still(case: Case) -> Finding:
         "largest update over its weight": case.early_ratio,
         "healthy": f"{case.at.small_update:g} to {case.at.large_update:g}",
         "distance of two fakes over two real rows": case.spread,
-        "learning rate": rate,
+        **_told(rate),
     }
     factor = 10.0 ** max(1, round(math.log10(1e-2 / max(case.early_ratio, 1e-9))))
-    return Finding("O02", "critical", evidence, fix=f"lr={rate * factor:g}: {factor:g} times {rate:g}")
+    return Finding("O02", "critical", evidence, fix=_another(rate, factor, f"{factor:g} times"))
 
 
 def odd_settings(case: Case) -> Finding | None:
@@ -211,6 +211,16 @@ def schedule(case: Case) -> Finding | None:
 
 def _rate(case: Case) -> float:
     return max((r for _, r in case.chart.rates if math.isfinite(r)), default=math.nan)
+
+
+def _told(rate: float) -> dict[str, float]:
+    """Of the evidence; a loop that moves its weights by hand does not tell its rate."""
+    return {"learning rate": rate} if math.isfinite(rate) else {}
+
+
+def _another(rate: float, factor: float, words: str) -> str:
+    """The fix: another rate."""
+    return f"lr={rate * factor:g}: {words} {rate:g}" if math.isfinite(rate) else f"{words} the rate"
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
