@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import didact
-from didact.doctor.byhand import compared_with
+from didact.doctor.byhand import compared_with, normalised_over_rows, of_all_with_all
 from didact.doctor.finding import Report
 
 ROWS, CLASSES = 6, 4
@@ -174,3 +174,63 @@ def test_a_loop_by_hand_that_compares_all_with_all_is_told_so():
 def test_the_same_loop_squeezed_is_healthy():
     report = watched(squeezed=True)
     assert (report.verdict, report.codes()) == ("healthy", [])
+
+
+# What goes over the rows
+
+
+@pytest.mark.parametrize(
+    ("loss", "wrong"),
+    [
+        (lambda a: -(a.log_softmax(0)[range(len(a)), LABELS]).mean(), True),
+        (lambda a: -(a.softmax(-2).log()[range(len(a)), LABELS]).mean(), True),
+        (lambda a: -(a.view(ROWS, 1, CLASSES).log_softmax(0)).mean(), True),
+        (lambda a: -(a.log_softmax(1)[range(len(a)), LABELS]).mean(), False),
+        (lambda a: -(a.softmax(-1).log()[range(len(a)), LABELS]).mean(), False),
+        (lambda a: -(a @ a.T).log_softmax(0).diagonal().mean(), False),
+        (lambda a: -a[:CLASSES].log_softmax(0).diagonal().mean(), False),
+        (lambda a: -a[:, :1].log_softmax(0).mean(), False),
+        (lambda a: F.cross_entropy(a, LABELS), False),
+    ],
+)
+def test_a_softmax_of_the_answer_over_its_rows_is_seen(loss: Callable[[Tensor], Tensor], wrong: bool) -> None:
+    answer = scores()
+    assert normalised_over_rows(loss(answer), answer.grad_fn) == wrong
+
+
+def test_so_is_one_that_made_the_answer() -> None:
+    for axis, wrong in ((0, True), (1, False)):
+        answer = scores().log_softmax(axis)
+        assert normalised_over_rows(F.nll_loss(answer, LABELS), answer.grad_fn) == wrong
+
+
+@pytest.mark.parametrize(
+    ("loss", "wrong"),
+    [
+        (lambda: (row() * Y[:, None]).mean(), True),
+        (lambda: (column() * Y).mean(), True),
+        (lambda: (row().exp() / (1 + Y[:, None].abs())).mean(), True),
+        (lambda: (row() * column()).mean(), True),
+        (lambda: (row() * Y).mean(), False),
+        (lambda: (column() * Y[:, None]).mean(), False),
+        (lambda: (scores() * Y[:, None]).mean(), False),
+        (lambda: (row() * torch.eye(ROWS)).sum(), False),
+        (lambda: (row()[None] * column()[:, :1].T).mean(), False),
+        (lambda: (2 * row()).mean(), False),
+    ],
+)
+def test_a_line_by_a_column_is_seen(loss: Callable[[], Tensor], wrong: bool) -> None:
+    assert of_all_with_all(loss()) == wrong
+
+
+def test_a_policy_normalised_over_its_rows_is_named() -> None:
+    torch.manual_seed(0)
+    policy = nn.Linear(3, CLASSES)
+    optimizer = torch.optim.SGD(policy.parameters(), 0.1)
+    with didact.watch(policy, optimizer) as doctor:
+        for _ in range(30):
+            chosen = policy(X).log_softmax(0).gather(1, LABELS[:, None])[:, 0]
+            optimizer.zero_grad()
+            (-(chosen * Y).mean()).backward()
+            optimizer.step()
+    assert doctor.report().codes()[0] == "S03"

@@ -26,6 +26,9 @@ class Ear:
     def heard_backward(self, loss: Tensor) -> None:
         self.events.append(("backward", float(loss.detach())))
 
+    def heard_gradients(self) -> None:
+        self.events.append(("gradients", None))
+
     def heard_clipping(self, norm: Tensor, limit: float) -> None:
         self.events.append(("clipping", (float(norm), limit)))
 
@@ -86,8 +89,8 @@ def test_a_step_of_a_loop_is_heard_in_order():
             F.cross_entropy(model(x), y).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 0.01)
             optimizer.step()
-    assert ear.names() == ["batch", "loss", "backward", "clipping", "before", "after"] * 2
-    norm, limit = ear.events[3][1]
+    assert ear.names() == ["batch", "loss", "backward", "gradients", "clipping", "before", "after"] * 2
+    norm, limit = ear.events[4][1]
     assert norm > limit == 0.01
 
 
@@ -96,7 +99,7 @@ def test_the_scale_of_half_precision_is_heard():
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     with listening(ear):
         scaler.scale(x.sum()).backward()
-    assert ear.events == [("scale", 8.0), ("backward", 8.0)]
+    assert ear.events == [("scale", 8.0), ("backward", 8.0), ("gradients", None)]
 
 
 def test_who_is_quiet_hears_only_what_validates():

@@ -54,7 +54,7 @@ with torch.no_grad():
     soft = F.softmax(teacher(x[everything]) / HEAT, 1)
 learner = teacher if FAULT == "wrong parameters" else pupil
 optimizer = torch.optim.Adam(learner.parameters(), lr=4e-3)
-for _epoch in range(25):
+for epoch in range(25):
     pupil.train()
     total = 0.0
     for rows in torch.randperm(len(soft)).split(40):

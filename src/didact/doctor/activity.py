@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from didact.doctor.chart import Activation, Chart
 from didact.doctor.operations import ACTIVATIONS, CONVOLUTIONS
@@ -42,7 +42,7 @@ class Activity:
         self.slots: dict[tuple[str, int], int] = {}
         self.fired: dict[tuple[str, int], tuple[Tensor, int, int]] = {}
 
-    def admit(self, parameters: Sequence[nn.Parameter]) -> None:
+    def admit(self, parameters: Sequence[Tensor]) -> None:
         """Know these parameters, in the order of the chart's weights."""
         self.place = {id(parameter): k for k, parameter in enumerate(parameters)}
 

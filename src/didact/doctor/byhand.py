@@ -56,6 +56,41 @@ def compared_with(loss: Tensor, answer: Tensor, made_by: Any) -> Comparison | No
     return None
 
 
+def normalised_over_rows(loss: Tensor, made_by: Any) -> bool:
+    """Whether a softmax of an answer, or one that made it, goes over the rows where classes are last."""
+    top = seen_through(made_by)
+    after = [node for node, _ in _walk(loss.grad_fn, made_by) if node.next_functions]
+    softmaxes = [node for node in after if _is_view_of(node.next_functions[0][0], made_by)]
+    return any(_over_rows(node) for node in (top, *softmaxes))
+
+
+def _over_rows(node: Any) -> bool:
+    if kind_of(node) not in ("Softmax", "LogSoftmax"):
+        return False
+    shape = node._input_metadata[0].shape
+    axis = node._saved_dim if node._saved_dim < len(shape) else node._saved_dim - 2**64  # kept without a sign
+    symmetric = len(shape) == 2 and shape[0] == shape[1]  # of all with all
+    return len(shape) > 1 and axis in (0, -len(shape)) and shape[0] > 1 < shape[-1] and not symmetric
+
+
+def of_all_with_all(loss: Tensor) -> bool:
+    """Whether in a loss a line of numbers was multiplied by a column of as many: (B,) by (B, 1)."""
+    return any(kind_of(node) in ("Mul", "Div") and _is_outer(node) for node, _ in _walk(loss.grad_fn, None))
+
+
+def _is_outer(node: Any) -> bool:
+    rows, *rest = node._input_metadata[0].shape or (0,)
+    if rest != [rows] or rows < 2:
+        return False
+    sides = []
+    for saved, (before, _) in zip(("_saved_self", "_saved_other"), node.next_functions, strict=False):
+        kept = getattr(node, saved, None)
+        if not isinstance(kept, Tensor):
+            kept = before._input_metadata[0] if before is not None else torch.empty(())
+        sides.append(tuple(kept.shape))
+    return sorted(sides) == [(rows,), (rows, 1)]
+
+
 def _walk(start: Any, end: Any) -> Iterator[tuple[Any, Any]]:
     """Nodes from a loss down to an answer, each with the one that uses it."""
     waiting, seen = [(start, None)], 0

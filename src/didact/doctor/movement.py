@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from didact.doctor.chart import Chart, Look
@@ -23,7 +23,7 @@ class Movement:
     def __init__(self, chart: Chart):
         self.chart = chart
         self.optimizers: list[Optimizer] = []
-        self.parameters: list[nn.Parameter] = []
+        self.parameters: list[Tensor] = []
         self.held: dict[int, set[int]] = {}  # by optimizer: the tensors it moves
         self.before: list[Tensor] = []
         self.zeroed: dict[int, bool] = {}  # by witness: at some backward since its update it was empty
@@ -31,7 +31,7 @@ class Movement:
         self.stepped = True  # since the last backward
         self.witnesses: list[int] = []  # a trained parameter of each optimizer, chosen again at each look
 
-    def admit(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[Optimizer]) -> None:
+    def admit(self, parameters: Sequence[Tensor], optimizers: Sequence[Optimizer]) -> None:
         """Know these parameters, in the order of the chart's weights, and these optimizers."""
         self.parameters, self.optimizers = list(parameters), list(optimizers)
         self.held = {id(o): {id(p) for p in parameters_of([o])} for o in self.optimizers}

@@ -92,8 +92,8 @@ def as_drawn(model: nn.Module) -> bool:
         kind = kind_of(module)
         for parameter in module.parameters(recurse=False):
             if parameter.dim() > 1 and parameter.numel() >= DRAWN and kind in ("linear", "conv", "recurrent"):
-                rows = module.hidden_size if kind == "recurrent" else parameter[0].numel()
-                furthest, bound = float(parameter.abs().max()), 1 / math.sqrt(rows)
+                inputs = getattr(module, "hidden_size", 0) or parameter[0].numel()  # as torch counts them
+                furthest, bound = float(parameter.abs().max()), 1 / math.sqrt(inputs)
                 known.append(0.7 * bound < furthest <= (1 + 1e-6) * bound)
     return bool(known) and all(known)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from didact.doctor.byhand import compared_with
+from didact.doctor.byhand import compared_with, normalised_over_rows, of_all_with_all
 from didact.doctor.chart import Chart
 from didact.doctor.graphs import scaled
 from didact.doctor.operations import kind_of
@@ -16,6 +16,7 @@ from didact.doctor.taps import LossCall
 from didact.doctor.update import Update
 
 MOST = 16  # losses of one backward
+EARLY = 8  # backwards whose graphs are searched for a softmax
 VARIES = 0.02  # by how much a loss over its only call may change, if it was divided to be accumulated
 BOTTOMLESS = 1000.0  # times its first size, that a loss falls below zero
 SAME = 1e-6  # of its size, by which two losses that are one may differ
@@ -58,6 +59,8 @@ class Objective:
             self.chart.count("loss without a graph")
         if any(map(_is_clamped, scaled(loss.grad_fn))):
             self.chart.count("loss clamped")
+        if self.chart.backwards <= EARLY and of_all_with_all(loss):
+            self.chart.count("loss of all with all")
         calls, self.calls = self.calls, []
         update.heard += calls
         for one in update.training:
@@ -65,6 +68,9 @@ class Objective:
                 one.compared = compared_with(loss, one.answer, one.made_by)
                 if one.compared and one.compared.stretched:
                     self.chart.count("loss of all with all")
+            early = one.made_by is not None and self.chart.backwards <= EARLY
+            if early and normalised_over_rows(loss, one.made_by):
+                self.chart.count("softmax over the rows")
             one.made_by = None
         if len(calls) != 1 or calls[0].value.numel() != 1:
             self.chart.count("losses of several parts" if calls else "losses by hand")

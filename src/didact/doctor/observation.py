@@ -31,11 +31,11 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from didact.doctor.as_python import Stop
-from didact.doctor.by_hand import ByHand
 from didact.doctor.doctor import ALSO, CHECKPOINTS, Doctor, unwrapped
 from didact.doctor.elsewhere import Elsewhere, worth_watching
 from didact.doctor.finding import Report
 from didact.doctor.graphs import leaves_of
+from didact.doctor.handmade import ByHand
 from didact.doctor.hooks import Hook, transformed
 from didact.doctor.newborn import as_drawn
 from didact.doctor.taps import wrap

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from didact.doctor.activity import Activity
-from didact.doctor.by_hand import Hands
 from didact.doctor.by_heart import by_heart
 from didact.doctor.chart import Chart, Look
 from didact.doctor.epochs import Epochs
 from didact.doctor.graphs import Graphs
+from didact.doctor.handmade import Hands
 from didact.doctor.hooks import Hook
 from didact.doctor.inputs import Inputs, answer_of
 from didact.doctor.movement import Movement

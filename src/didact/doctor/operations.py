@@ -40,7 +40,7 @@ class Operations(TorchFunctionMode):
         strangers: Parameters that are read and that no module has, by id.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter]):
+    def __init__(self, parameters: Iterable[Tensor]):
         super().__init__()
         self.known = {id(p) for p in parameters}
         self.calls: list[Operation] = []

@@ -64,6 +64,8 @@ def wrong_axis(case: Case) -> Finding | None:
             )
             name = "nll_loss" if kind == "nll" else "kl_div"
             return Finding("S03", "critical", {f"{name} is given": how, "batches": pairing.calls})
+    if (times := case.chart.counts.get("softmax over the rows", 0)) >= 3:
+        return Finding("S03", "critical", {"softmax over the rows of an answer": times})
     return None
 
 

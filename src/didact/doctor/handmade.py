@@ -19,7 +19,7 @@ class ByHand(Optimizer):
     def __init__(self, weights: Iterable[Tensor]):
         super().__init__(list(weights), {"lr": math.nan})
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Done by the loop."""
 
 

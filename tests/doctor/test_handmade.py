@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import didact
-from didact.doctor.by_hand import Hands
+from didact.doctor.handmade import Hands
 from didact.doctor.script import run_script
 
 START = """
