@@ -29,17 +29,18 @@ class Hands:
     Attributes:
         optimizer: Stands for what moves it, once it has.
         waiting: The gradients are there, and the loop is about to use them.
+        off: There is an optimizer, whose part it is.
     """
 
     def __init__(self) -> None:
         self.optimizer: ByHand | None = None
-        self.waiting = False
+        self.waiting = self.off = False
         self.looks = 0
         self.before: dict[int, tuple[Tensor, Tensor]] = {}  # leaves by their id, and some of their numbers
 
     def look(self, loss: Tensor) -> None:
         """A loss is about to be differentiated, and no optimizer has stepped so far."""
-        if self.optimizer is not None or self.looks > PATIENCE:
+        if self.off or self.optimizer is not None or self.looks > PATIENCE:
             self.before = {}
             return
         self.looks += 1

@@ -145,6 +145,7 @@ class Observation(AbstractContextManager["Observation"]):
     def _begin(self) -> None:
         self.doctor = _Watcher(self, budget=self.budget, quiet=self.quiet)
         self.doctor.on_start({})
+        self.doctor.observer.hands.off = bool(self.built)
         self.settled.clear()
         self.doubtful.clear()
 
@@ -235,6 +236,7 @@ class Observation(AbstractContextManager["Observation"]):
         original(optimizer, *args, **kwargs)
         if optimizer not in self.born:
             self.built += not isinstance(optimizer, ByHand)
+            self.doctor.observer.hands.off = bool(self.built)
             self.born[optimizer] = len(self.reports), self.doctor.chart.step
             self.optimizers = [known for known in self.optimizers if known() is not None]
             self.optimizers.append(weakref.ref(optimizer))
