@@ -388,3 +388,30 @@ def test_what_is_large_or_has_waited_long_is_read() -> None:
     assert to.chart.rows.train_seen == 8 * MOST
     give(to, torch.randn(8, LARGE // (8 * MOST) + 1), y, answer)
     assert (to.waiting, to.chart.rows.train_seen) == ([], 8 * MOST + 8)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_decoder_that_is_a_model_of_its_own_is_given_what_it_has_to_say(shown: bool) -> None:
+    torch.manual_seed(0)
+    source, target = torch.randn(200, 5), torch.randint(6, (200, 4))
+    given = target if shown else torch.randint(6, (200, 4))
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.out = nn.Embedding(6, 8), nn.Linear(8, 6)
+
+        def forward(self, words: Tensor, memory: Tensor) -> Tensor:
+            return self.out((self.words(words) + memory[:, None]).tanh())
+
+    encoder, decoder = nn.Linear(5, 8), Decoder()
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 0.01)
+    with didact.watch([encoder, decoder], optimizer) as doctor:
+        for _ in range(4):
+            for rows in torch.randperm(200).split(20):
+                answer = decoder(given[rows], encoder(source[rows]))
+                optimizer.zero_grad()
+                F.cross_entropy(answer.flatten(0, 1), target[rows].flatten()).backward()
+                optimizer.step()
+    assert ("L03" in doctor.report().codes()) == shown
+    assert doctor.chart.errors == []

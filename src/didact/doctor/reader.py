@@ -78,6 +78,14 @@ class Reader:
             for one in passes:
                 if one.name == passes[0].name and not update.handed_on(one):
                     self._read(update, one, close)
+            if close and passes and update.backwards == 1 and update.training[-1].name != passes[0].name:
+                self._read_words(update, update.training[-1])
+
+    def _read_words(self, update: Update, last: Pass) -> None:
+        """The words that a decoder is given, which is a model of its own."""
+        words, targets = last.inputs.tensor, self.targets(update, last)
+        if words is not None and targets is not None:
+            self.register.told(words, targets)
 
     def _read(self, update: Update, one: Pass, close: bool) -> None:
         x, targets = one.inputs.rows, self.targets(update, one)

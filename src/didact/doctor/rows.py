@@ -269,6 +269,7 @@ class Register:
         """Words that a decoder is given: those it has to say, or those before them."""
         if part.numel() != targets.numel() or part.dim() != 2 or part.is_floating_point() or self.own_loss:
             return
+        self.told(part, targets)
         targets = targets.reshape(part.shape)
         for axis in (1, 0):
             n = part.shape[axis] - 1
@@ -276,7 +277,11 @@ class Register:
             if n and bool(before.double().mean() > 0.99):
                 self.given_away.add(place)
                 self.written = part.shape, axis
-        self.rows.told.append(float((part == targets).double().mean()))
+
+    def told(self, words: Tensor, targets: Tensor) -> None:
+        """How many of the words that a decoder is given are those it has to say at their places."""
+        if words.numel() == targets.numel() and words.dim() == 2 and not words.is_floating_point():
+            self.rows.told.append(float((words == targets.reshape(words.shape)).double().mean()))
 
     def by_row(self, targets: Tensor) -> Tensor:
         """Targets that came flattened as (B, T), where a decoder's words tell how."""
