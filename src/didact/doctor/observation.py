@@ -367,20 +367,14 @@ class Observation(AbstractContextManager["Observation"]):
         """Whether a model would learn if an optimizer had it, and has not learned before."""
         observer = self.doctor.observer
         model = observer.models[name]
-        felt = [
-            p for p in model.parameters() if p.requires_grad and p.grad is not None and bool(p.grad.any())
-        ]
-        if not felt or not as_drawn(model):
+        own = {id(p): p.grad for p in model.parameters() if p.requires_grad}
+        if not any(grad is not None and bool(grad.any()) for grad in own.values()) or not as_drawn(model):
             return False
-        own = {id(p) for p in model.parameters()}
-        given = {
-            one: [{id(leaf) for leaf in leaves_of(v)} for v in one.inputs.everything]
-            for one in observer.update.passes
-        }
-        return any(
-            any(leaves - own if one.name == name else leaves & own for leaves in parts)
-            for one, parts in given.items()
-        )
+        for one in observer.update.passes:
+            leaves = {id(leaf) for part in one.inputs.everything for leaf in leaves_of(part)}
+            if leaves - own.keys() if one.name == name else leaves & own.keys():
+                return True
+        return False
 
     def _put_into(self, parent: nn.Module, names: Sequence[str]) -> None:
         """A model that is never called itself: its parts are, and what it does not call counts too."""
