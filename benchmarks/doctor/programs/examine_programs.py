@@ -1,7 +1,8 @@
 """The doctor on programs: `didact doctor NAME.py`, for one program of each subject of a course.
 
     python benchmarks/doctor/programs/examine_programs.py                   all, unwatched and watched
-    python benchmarks/doctor/programs/examine_programs.py --only gan flow   some, printed and not written down
+    python benchmarks/doctor/programs/examine_programs.py --beside "first contact"   watched alone
+    python benchmarks/doctor/programs/examine_programs.py --only gan_ring   printed and not written down
 
 The programs here were written from the definitions of the causes by writers who had not seen the doctor,
 each in its own way: sound, and with faults that its docstring lists as `name: CODES`, the true code first.
@@ -9,7 +10,8 @@ A fault's name is the program's argument. What a program prints last is its scor
 data; `reported` is what its own loop believes. A fault counts if it does harm by that, or if `!` says that
 it is wrong by itself.
 
-Each run is a process of its own. It has to print the same, letter by letter, with the doctor and without.
+Each run is a process of its own. It has to print the same, letter by letter, with the doctor and without;
+--beside takes the unwatched runs of an earlier entry, whose scores have to be the same to the last digit.
 Prints what was not named; writes --out under the name --as: the first contact of the rules with these
 programs is kept there beside the present one.
 """
@@ -68,25 +70,29 @@ def listed(program: str) -> list[Listed]:
     ]
 
 
-def run(case: Listed) -> dict[str, Any]:
-    """A program alone, then watched."""
+def run(case: Listed, known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A program alone, unless it is ``known`` how that ends, then watched."""
     path = HERE / f"{case.program}.py"
     arguments = [case.fault] if case.fault else []
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said.json"
-        alone, cpu = call([str(path), *arguments])
+        alone, cpu = call([str(path), *arguments]) if known is None else ("", known["cpu"][0])
         watched, more = call(["-m", "didact", "doctor", str(path), "--json", str(said), "--", *arguments])
         report = json.loads(said.read_text(encoding="utf-8"))
     findings = [(finding["code"], finding["severity"]) for finding in report["findings"]]
     return {
         "name": case.name,
-        "scores": scores(alone),
-        "different": alone != watched,
+        "scores": scores(watched),
+        "different": alone != watched if known is None else scores(watched) != tuple(known["scores"]),
         "causes": [code for code, severity in findings if severity != "hint"],
         "hints": [code for code, severity in findings if severity == "hint"],
         "errors": report.get("errors", []),
         "cpu": [cpu, more],
     }
+
+
+def _run(job: tuple[Listed, dict[str, Any] | None]) -> dict[str, Any]:
+    return run(*job)
 
 
 def call(arguments: list[str]) -> tuple[str, float]:
@@ -161,16 +167,20 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", choices=programs(), metavar="NAME")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--beside", metavar="ENTRY", help="take the unwatched runs of this entry")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--as", dest="entry", default="now", help="name of the entry: now, or first contact")
     options = parser.parse_args()
     cases = [case for program in options.only or programs() for case in listed(program)]
     records = []
+    entries = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+    before = entries[options.beside]["runs"] if options.beside else {}
+    jobs = [(case, before.get(case.name)) for case in cases]
     with multiprocessing.Pool(options.jobs) as pool:
-        for k, record in enumerate(pool.imap_unordered(run, cases), 1):
+        for k, record in enumerate(pool.imap_unordered(_run, jobs), 1):
             records.append(record)
             if k % 20 == 0:
-                print(f"{k} of {len(cases)}", file=sys.stderr, flush=True)
+                print(f"{k} of {len(jobs)}", file=sys.stderr, flush=True)
     result = judge(records)
     print(json.dumps(result, indent=1))
     if options.only is None:
