@@ -63,6 +63,13 @@ def share(values: Iterable[bool]) -> float | None:
     return round(sum(values) / len(values), 4) if values else None
 
 
+def shares(count: collections.Counter[str]) -> dict[str, float]:
+    """Of counted runs: flagged, named and among the first three; and of the healthy ones with an alarm."""
+    names = ("flagged", "first", "first three")
+    found = {name: round(count[name] / max(count["faulty"], 1), 4) for name in names}
+    return found | {"false alarms": round(count["alarms"] / max(count["healthy"], 1), 4)}
+
+
 def fault_totals(judged: list[Judged]) -> dict[str, Any]:
     """Detection and causes of some runs."""
     steps = [run.steps for run in judged if run.steps is not None]

@@ -35,7 +35,9 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))
 from run import circumstances, save
-from totals import at_most
+from totals import at_most, shares
+
+from didact.doctor.finding import BROKEN
 
 HERE = Path(__file__).parent
 RESULT = HERE.parents[1] / "results" / "doctor_programs.json"
@@ -86,7 +88,6 @@ def run(case: Listed, known: dict[str, Any] | None = None) -> dict[str, Any]:
         "different": alone != watched if known is None else scores(watched) != tuple(known["scores"]),
         "causes": [code for code, severity in findings if severity != "hint"],
         "hints": [code for code, severity in findings if severity == "hint"],
-        "errors": report.get("errors", []),
         "cpu": [cpu, more],
     }
 
@@ -122,7 +123,7 @@ def harmed(case: Listed, record: dict[str, Any], sound: dict[str, Any]) -> bool:
 def found(case: Listed, record: dict[str, Any]) -> dict[str, bool]:
     """What one run adds to the totals."""
     causes, codes = record["causes"], [*record["causes"], *record["hints"]]
-    common = {"different": record["different"], "errors": bool(record["errors"])}
+    common = {"different": record["different"], "errors": BROKEN in codes}
     if not case.accepts:
         return common | {"healthy": True, "alarms": bool(causes)}
     return common | {
@@ -146,18 +147,8 @@ def judge(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
         if seen.get("alarms") or not seen.get("first", True):
             wanted, said = (" ".join(codes) or "nothing" for codes in (case.accepts, record["causes"]))
             print(f"{case.name}: {wanted}, not {said} ({' '.join(record['hints'])})")
-    return {"total": dict(total), "shares": shares(total)}
-
-
-def shares(total: collections.Counter[str]) -> dict[str, float]:
-    found = {
-        name: round(total[name] / max(total["faulty"], 1), 4) for name in ("flagged", "first", "first three")
-    }
-    alarms, healthy = total["alarms"], total["healthy"]
-    return found | {
-        "false alarms": round(alarms / max(healthy, 1), 4),
-        "at most": round(at_most(alarms, healthy), 4) if healthy else 1.0,
-    }
+    bound = round(at_most(total["alarms"], total["healthy"]), 4)
+    return {"total": dict(total), "shares": shares(total) | {"at most": bound}}
 
 
 def main() -> None:

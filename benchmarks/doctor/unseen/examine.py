@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import pickle
 import platform
+import sys
 import tempfile
 import time
 import warnings
@@ -34,8 +35,10 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
 
+sys.path.append(str(Path(__file__).parents[1]))
 import case as cases
 import torch
+from totals import shares
 
 from didact.doctor.doctor import Doctor
 from didact.doctor.finding import Report
@@ -177,12 +180,6 @@ def judge(records: list[dict[str, Any]], scratch: Path) -> dict[str, Any]:
         "overhead": round(spent[0] / spent[1] - 1, 4),
         "tasks": {task: dict(count) for task, count in by_task.items()},
     }
-
-
-def shares(count: collections.Counter[str]) -> dict[str, float]:
-    names = ("flagged", "first", "first three")
-    found = {name: round(count[name] / max(count["faulty"], 1), 4) for name in names}
-    return found | {"false alarms": round(count["alarms"] / max(count["healthy"], 1), 4)}
 
 
 def main() -> None:
